@@ -10,6 +10,7 @@ import type { LoopOptions, TrainingEvent } from './loop-options.ts';
 import type { LoopStart, LoopState } from './loop-state.ts';
 import type { Trainee } from './trainee.ts';
 import { meanOverRanks } from './step/gradient-exchange.ts';
+import { Means } from './means.ts';
 
 /** An event of the steps alone, without progress. */
 export type BareEvent =
@@ -235,25 +236,6 @@ class StepWork<Batch> {
 /** Does what needs averages. */
 const inAverages = <T>(trainee: Pick<Trainee<never>, 'withAverages'>, work: () => Promise<T>): Promise<T> =>
   trainee.withAverages ? trainee.withAverages(work) : work();
-
-/** Sums of metrics since they were last written. */
-class Means {
-  #sums = new Map<string, { sum: number; count: number }>();
-
-  /** A step may lack a metric that others have. */
-  add(values: Readonly<Record<string, number>>): void {
-    for (const [name, value] of Object.entries(values)) {
-      const { sum, count } = this.#sums.get(name) ?? { sum: 0, count: 0 };
-      this.#sums.set(name, { sum: sum + value, count: count + 1 });
-    }
-  }
-
-  take(): Record<string, number> {
-    const means = Object.fromEntries([...this.#sums].map(([name, { sum, count }]) => [name, sum / count]));
-    this.#sums = new Map();
-    return means;
-  }
-}
 
 /** Weights that are not finite never replace a checkpoint. */
 function finite(provide: TensorProvider, step: number, saved: number): TensorProvider {

@@ -23,6 +23,7 @@ import type { TrainStep } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 import { pixelInputs, type PixelObjective } from './objective.ts';
+import { Means } from '../means.ts';
 
 export interface PixelBatch {
   /** Inputs of the loss but the timesteps and their weights, which are drawn at the step. */
@@ -220,17 +221,15 @@ export class PixelTraining implements Trainee<PixelBatch> {
 /** Means of weighted terms over a batch, and by quarter of the process (`log_loss_dict`). */
 class Quarters {
   readonly #steps: number;
-  readonly #sums = new Map<string, { sum: number; count: number }>();
+  #means = new Means();
 
   constructor(steps: number) {
     this.#steps = steps;
   }
 
   #put(name: string, timestep: number, value: number): void {
-    for (const key of [name, `${name}_q${Math.floor((4 * timestep) / this.#steps)}`]) {
-      const { sum, count } = this.#sums.get(key) ?? { sum: 0, count: 0 };
-      this.#sums.set(key, { sum: sum + value, count: count + 1 });
-    }
+    const quarter = Math.floor((4 * timestep) / this.#steps);
+    this.#means.add({ [name]: value, [`${name}_q${quarter}`]: value });
   }
 
   add(timesteps: readonly number[], weights: readonly number[], outputs: Readonly<Record<string, Tensor>>): void {
@@ -253,16 +252,11 @@ class Quarters {
 
   /** Adds the sums of other ranks, in their order. */
   async meet(ranks: Communicator): Promise<void> {
-    const all = (await gatherJson(ranks, [...this.#sums])).flat();
-    this.#sums.clear();
-    for (const [key, own] of all) {
-      const { sum, count } = this.#sums.get(key) ?? { sum: 0, count: 0 };
-      this.#sums.set(key, { sum: sum + own.sum, count: count + own.count });
-    }
+    this.#means = Means.joined((await gatherJson(ranks, this.#means.sums)).flat());
   }
 
   metrics(): Record<string, number> {
-    return Object.fromEntries([...this.#sums].map(([name, { sum, count }]) => [name, sum / count]));
+    return this.#means.values();
   }
 }
 
@@ -277,7 +271,7 @@ export async function createPixelTraining(options: PixelTrainingOptions): Promis
     treatment: () => ({ weightDecay: weightDecay ?? 0 }),
     ...(optimiser ? { optimiser } : {}),
     ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
-    // No warm-up, as there.
+    // guided-diffusion's averages have no warm-up.
     ...(emaRates[0] === undefined ? {} : { average: { decay: emaRates[0], useNumUpdates: false } }),
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
     ...(options.ranks ? { ranks: options.ranks } : {}),
