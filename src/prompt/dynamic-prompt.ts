@@ -7,7 +7,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import { PythonRandom } from '../random/python-random.ts';
 import type { Seed } from '../random/seed.ts';
-import { stripEnd } from './strip.ts';
+import { withoutEnd } from './strip.ts';
 
 /** Lines of the files that a pattern such as `animals/*` names, in order; empty for none. */
 export type Wildcards = (pattern: string) => readonly string[];
@@ -47,7 +47,7 @@ function withoutComments(text: string): string {
     if (text[i] === '#' || two === '//') {
       const end = text.indexOf('\n', i);
       i = end < 0 ? text.length : end;
-      out = stripEnd(out, ' \t');
+      out = withoutEnd(out, (character) => character === ' ' || character === '\t');
     } else if (two === '/*' && text.indexOf('*/', i + 2) >= 0) i = text.indexOf('*/', i + 2) + 2;
     else out += text[i++];
   }
@@ -227,11 +227,9 @@ function sampleChoice({ options, least, most, separator }: Choice, scope: Scope)
     );
     if (option) chosen.push(option.value);
   }
-  return (
-    joined(
-      chosen.map((node) => sample(node, scope)),
-      separator,
-    ) || ''
+  return joined(
+    chosen.map((node) => sample(node, scope)),
+    separator,
   );
 }
 

@@ -1,15 +1,20 @@
-/** Python's `str.strip`, `lstrip` and `rstrip` with a set of characters, in linear time. */
+/** Texts without certain characters at their ends, in linear time: Python's `str.strip` and its kind. */
 
-/** The text without the given characters at its end. */
-export function stripEnd(text: string, characters: string): string {
+type Test = (character: string) => boolean;
+
+/** The text without such characters at its start. */
+export function withoutStart(text: string, goes: Test): string {
+  let start = 0;
+  while (start < text.length && goes(text.charAt(start))) start++;
+  return text.slice(start);
+}
+
+/** The text without such characters at its end. */
+export function withoutEnd(text: string, goes: Test): string {
   let end = text.length;
-  while (end > 0 && characters.includes(text.charAt(end - 1))) end--;
+  while (end > 0 && goes(text.charAt(end - 1))) end--;
   return text.slice(0, end);
 }
 
-/** The text without the given characters at both ends. */
-export function strip(text: string, characters: string): string {
-  let start = 0;
-  while (start < text.length && characters.includes(text.charAt(start))) start++;
-  return stripEnd(text.slice(start), characters);
-}
+/** The text without such characters at both ends. */
+export const withoutEnds = (text: string, goes: Test): string => withoutStart(withoutEnd(text, goes), goes);

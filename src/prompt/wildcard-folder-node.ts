@@ -5,7 +5,7 @@ import { join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { readTextOf } from '../files/open-node.ts';
 import type { Wildcards } from './dynamic-prompt.ts';
-import { strip } from './strip.ts';
+import { withoutEnds } from './strip.ts';
 
 /** Most files of a folder, and most values of one pattern. */
 const [mostFiles, mostValues] = [10_000, 100_000];
@@ -55,7 +55,7 @@ export async function openWildcards(folder: string): Promise<Wildcards> {
     [...files].flatMap(([name, lines]) => (matches(name, pattern) ? lines : []));
   const known = new Map<string, readonly string[]>();
   return (given) => {
-    const pattern = strip(given.replaceAll(/[\\/]+/g, '/'), '/');
+    const pattern = withoutEnds(given.replaceAll(/[\\/]+/g, '/'), (character) => character === '/');
     const kept = known.get(pattern);
     if (kept) return kept;
     const direct = found(pattern);

@@ -1,25 +1,19 @@
 /** Words and white space of prompts as Python's `re` sees them (`\b`, `\s`), which A1111's syntax is written with. */
 
 import { PYTHON_SPACE } from '../tokenizer/unicode-text.ts';
+import { withoutEnd, withoutStart } from './strip.ts';
 
 /** Body of a character class: Python's `\w`. */
 export const pythonWord = '\\p{L}\\p{N}_';
 
 const spaces = new RegExp(`[${PYTHON_SPACE}]`);
+const isSpace = (character: string): boolean => spaces.test(character);
 
 /** `text.rstrip()`. */
-export function stripEnd(text: string): string {
-  let end = text.length;
-  while (end > 0 && spaces.test(text.charAt(end - 1))) end--;
-  return text.slice(0, end);
-}
+export const stripEnd = (text: string): string => withoutEnd(text, isSpace);
 
 /** `text.lstrip()`. */
-export function stripStart(text: string): string {
-  let start = 0;
-  while (start < text.length && spaces.test(text.charAt(start))) start++;
-  return text.slice(start);
-}
+export const stripStart = (text: string): string => withoutStart(text, isSpace);
 
 /** The parts before, between and after whole-word occurrences of a word; with `trim`, without surrounding white space. */
 export function splitAtWord(text: string, word: string, { trim = false }: { readonly trim?: boolean } = {}): string[] {

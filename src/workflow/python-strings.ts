@@ -12,11 +12,7 @@ export function capitalized(text: string): string {
 }
 
 /** `str.title`: a letter that follows none is upper-case. */
-export const titled = (text: string): string =>
-  text.replaceAll(/\p{L}+/gu, (word) => {
-    const [first = '', ...others] = word;
-    return first.toUpperCase() + others.join('').toLowerCase();
-  });
+export const titled = (text: string): string => text.replaceAll(/\p{L}+/gu, (word) => capitalized(word));
 
 /** `strip`, `lstrip` or `rstrip` by the name of the ends. */
 export function stripped(text: string, ends: string): string {

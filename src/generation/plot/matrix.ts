@@ -1,7 +1,7 @@
 /** A1111's prompt matrix (scripts/prompt_matrix.py, v1.10.1): every combination of the parts of a prompt after its first `|`. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { strip } from '../../prompt/strip.ts';
+import { withoutEnds } from '../../prompt/strip.ts';
 
 export interface MatrixOptions {
   /** The chosen parts come before the first one. */
@@ -24,7 +24,7 @@ export function promptMatrix(
       'too-large',
       `A prompt matrix has at most ${mostParts} parts, and there are ${parts.length}.`,
     );
-  const trimmed = parts.map((part) => strip(part.trim(), ','));
+  const trimmed = parts.map((part) => withoutEnds(part.trim(), (character) => character === ','));
   const prompts = Array.from({ length: 2 ** parts.length }, (_, chosen) => {
     const own = trimmed.filter((_part, i) => Math.floor(chosen / 2 ** i) % 2 === 1);
     return (atStart ? [...own, first] : [first, ...own]).join(delimiter);
