@@ -45,6 +45,19 @@ function forEach(what: string, given: string | readonly string[], batch: number)
   return texts.length === batch ? texts : Array.from({ length: batch }, () => texts[0] ?? '');
 }
 
+/** The texts of one picture of a batch, as fields of a request. */
+export function promptsOfPicture(
+  { prompts, negatives, secondPrompts, secondNegatives }: BatchSettings,
+  index: number,
+): Pick<GenerationRequest, 'prompt' | 'negativePrompt' | 'secondPrompt' | 'secondNegativePrompt'> {
+  return {
+    prompt: prompts[index] ?? '',
+    negativePrompt: negatives[index] ?? '',
+    ...(secondPrompts ? { secondPrompt: secondPrompts[index] ?? '' } : {}),
+    ...(secondNegatives ? { secondNegativePrompt: secondNegatives[index] ?? '' } : {}),
+  };
+}
+
 /** Seeds for single pictures need a convention that draws each picture's noise separately. */
 function checkSeeds({ seeds, noise, iterations, promptBatches }: GenerationRequest, batch: number): void {
   if (!seeds) return;

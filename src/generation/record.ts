@@ -5,7 +5,7 @@
 
 import { precisionNames } from '../engine/precision.ts';
 import * as z from 'zod';
-import { type Batch, type Batches, sizesBefore } from './batches.ts';
+import { type Batch, type Batches, promptsOfPicture, sizesBefore } from './batches.ts';
 import { bounds } from './bounds.ts';
 import { text, whole } from './fields.ts';
 import type { tensorAxes } from './inputs.ts';
@@ -127,10 +127,7 @@ function requestOfPicture(request: GenerationRequest, batch: Batch, index: numbe
   const { subseed } = noiseSettings ?? {};
   return {
     ...rest,
-    prompt: batch.prompts[index] ?? '',
-    negativePrompt: batch.negatives[index] ?? '',
-    ...(batch.secondPrompts ? { secondPrompt: batch.secondPrompts[index] ?? '' } : {}),
-    ...(batch.secondNegatives ? { secondNegativePrompt: batch.secondNegatives[index] ?? '' } : {}),
+    ...promptsOfPicture(batch, index),
     ...(batch.classLabels ? { classLabels: [batch.classLabels[index] ?? 0] } : {}),
     ...(noiseSettings
       ? {

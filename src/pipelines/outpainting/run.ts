@@ -2,7 +2,7 @@
 
 import { definedFields } from '../../config/defined-fields.ts';
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
-import { type Batch, batchesOf } from '../../generation/batches.ts';
+import { type Batch, batchesOf, promptsOfPicture } from '../../generation/batches.ts';
 import { checkRequest } from '../../generation/check-request.ts';
 import type { GenerationRecord } from '../../generation/record.ts';
 import type { RequestOf } from '../../generation/request.ts';
@@ -66,10 +66,7 @@ function requestOfPicture(request: Request, batch: Batch, index: number): Reques
   const place = BigInt(batch.picturesBefore + index);
   return {
     ...rest,
-    prompt: batch.prompts[index] ?? '',
-    negativePrompt: batch.negatives[index] ?? '',
-    ...(batch.secondPrompts ? { secondPrompt: batch.secondPrompts[index] ?? '' } : {}),
-    ...(batch.secondNegatives ? { secondNegativePrompt: batch.secondNegatives[index] ?? '' } : {}),
+    ...promptsOfPicture(batch, index),
     seed: batch.seeds?.[index] ?? plainSeed(BigInt(seedOf(request.seed)) + place),
     batchSize: 1,
     iterations: 1,
