@@ -104,6 +104,12 @@ export function imagesToTensor(
   return tensor('float32', [images.length, channels, height, width], out);
 }
 
+/** Values from [-1, 1] in [0, 1]. */
+export const inShares = (values: Tensor<'float32'>): Tensor<'float32'> => ({
+  ...values,
+  data: values.data.map((value) => (value + 1) / 2),
+});
+
 /** Rows of pictures uint8 [n, h, w, c] as float32 [rows, c, h, w]: `x / 127.5 - 1` in single precision. */
 export function bytesToTensor(pictures: Tensor, rows: readonly number[]): Tensor<'float32'> {
   const [, height = 0, width = 0, channels = 0] = pictures.shape;

@@ -21,6 +21,7 @@ import { bytesOf, type Tensor, tensor } from '../tensor/tensor.ts';
 import { controlMap, holdsToPicture, planeOf, takesMask } from './control-maps.ts';
 import { digest, digestBytes } from './digest.ts';
 import type { PictureSize } from './picture-size.ts';
+import { inShares } from '../image/image-tensor.ts';
 
 export interface RunControls {
   readonly digests: { readonly control?: readonly PictureDigests[]; readonly imagePrompts?: readonly PictureDigests[] };
@@ -156,13 +157,11 @@ async function planOf(run: ControlledRun, { control, imagePrompts }: ControlInpu
   return { ...(await planControls(model, given, inputs.signal)), kept };
 }
 
-/** Numbers of [-1, 1] as those of [0, 1], and back. */
-const toShares = (value: number): number => Math.fround((value + 1) / 2);
-const fromShares = (value: number): number => Math.fround(2 * value - 1);
-
-function mapped(values: Tensor<'float32'>, change: (value: number) => number): Tensor<'float32'> {
-  return { ...values, data: values.data.map(change) };
-}
+/** Values from [0, 1] in [-1, 1]: the opposite of `inShares`. */
+const fromShares = (values: Tensor<'float32'>): Tensor<'float32'> => ({
+  ...values,
+  data: values.data.map((value) => 2 * value - 1),
+});
 
 const digestOf = async (image: Image | undefined): Promise<string | undefined> => image && digest(image);
 
@@ -209,9 +208,9 @@ export async function runControls(run: ControlledRun): Promise<RunControls | und
     },
     async revise(decoded) {
       const { kept = [] } = (await plan) ?? {};
-      let pictures = mapped(decoded, toShares);
+      let pictures = inShares(decoded);
       for (const { colours, mask } of kept) if (mask) pictures = blendKnown(pictures, colours, resultShare(mask));
-      return kept.length === 0 ? decoded : mapped(pictures, fromShares);
+      return kept.length === 0 ? decoded : fromShares(pictures);
     },
   };
 }

@@ -1,7 +1,7 @@
 /** Pictures of a model with the adapter in its current state. */
 
 import type { ControlMap } from '../../generation/control-inputs.ts';
-import { imagesToTensor } from '../../image/image-tensor.ts';
+import { imagesToTensor, inShares } from '../../image/image-tensor.ts';
 import type { Image } from '../../image/image.ts';
 import type { ControlModel } from '../../model/control-model.ts';
 import type { Tokenizer } from '../../conditioning/conditioner.ts';
@@ -33,8 +33,7 @@ export interface SampleControls {
 }
 
 const controlMapOf = (map: Image<3>): ControlMap => {
-  const planes = imagesToTensor([map]);
-  const colours = { ...planes, data: planes.data.map((value) => (value + 1) / 2) };
+  const colours = inShares(imagesToTensor([map]));
   return { hint: colours, colours };
 };
 

@@ -1,7 +1,7 @@
 /** The maps of a batch's items: those of the data set, or what a preprocessor draws from the pictures. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { imagesToTensor } from '../../image/image-tensor.ts';
+import { imagesToTensor, inShares } from '../../image/image-tensor.ts';
 import type { Image } from '../../image/image.ts';
 import { resize } from '../../image/resize.ts';
 import type { Annotator } from '../../models/annotators/annotator.ts';
@@ -48,6 +48,5 @@ export async function hintsOf(
 ): Promise<Tensor<'float32'>> {
   const maps: Image<3>[] = [];
   for (const item of items) maps.push(await mapOf(item, drawer));
-  const planes = imagesToTensor(maps);
-  return firstChannels({ ...planes, data: planes.data.map((value) => (value + 1) / 2) }, channels);
+  return firstChannels(inShares(imagesToTensor(maps)), channels);
 }
