@@ -2,7 +2,7 @@
 
 import { plainGrid } from '../../../../image/grid-legend.ts';
 import { nodeImageCodec } from '../../../../image/codec/codec-node.ts';
-import { flatten, type Image } from '../../../../image/image.ts';
+import type { Image } from '../../../../image/image.ts';
 import { combineGrid, splitGrid } from '../../../../image/tile-grid.ts';
 import { decideJob, type JobDraft } from '../../../decide-job.ts';
 import { storePicture } from '../../../http/picture-input.ts';
@@ -22,6 +22,7 @@ import {
   pictureOf,
   type Shown,
   shownOf,
+  storedPicture,
 } from './cells.ts';
 import type { Script, ScriptCall } from './script.ts';
 
@@ -82,9 +83,7 @@ export const loopbackScript: Script = {
 /** The initial picture, enlarged. */
 async function enlargedSource(call: ScriptCall, draft: JobDraft, scale: number, name: string): Promise<Image<3>> {
   const { context, args } = call;
-  const picture = flatten(
-    await nodeImageCodec.decode((await context.store.get(draft.image ?? '')) ?? new Uint8Array()),
-  );
+  const picture = await storedPicture(call, { id: draft.image ?? '' });
   const factor = name === 'None' ? 1 : Math.max(1, scale);
   const size = { width: Math.round(picture.width * factor), height: Math.round(picture.height * factor) };
   if (size.width * size.height > context.limits.pixels)
@@ -126,7 +125,7 @@ async function runUpscale(call: ScriptCall): Promise<Answer> {
   const shown: Shown[] = [];
   let like: Made | undefined;
   for (let round = 0; round < rounds; round++) {
-    // The seeds of a batch count up, and the next batch begins with the second of them, as there.
+    // As in A1111: seeds count up within a batch, and each batch begins one seed after the batch before.
     const seedOf = (i: number): number => Number(body.seed) + round + Math.floor(i / batch) + (i % batch);
     const drafts = ids.map((image, i): JobDraft => ({ ...draft, image, resizeMode: 'stretch', seed: seedOf(i) }));
     const made = await makeAll(call, drafts);

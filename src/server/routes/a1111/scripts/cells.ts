@@ -30,6 +30,7 @@ export function fixedSeeds<B extends Body>({ context }: ScriptCall, body: B): B 
 /** Refuses jobs that together are more than one request may ask for. */
 export async function checkDrafts({ context, args }: ScriptCall, drafts: readonly JobDraft[]): Promise<void> {
   const { limits } = context;
+  if (args.length > 100) throw invalidField(['body', 'script_args'], 'ensure this value has at most 100 items');
   if (drafts.length > limits.scriptPictures)
     throw invalidField(
       ['body', 'script_args'],
@@ -51,7 +52,6 @@ export async function checkDrafts({ context, args }: ScriptCall, drafts: readonl
   for (const [value, most, what] of checks)
     if (value > most)
       throw invalidField(['body', 'script_args'], `it asks for ${value} ${what}; ensure that it is at most ${most}`);
-  if (args.length > 100) throw invalidField(['body', 'script_args'], 'ensure this value has at most 100 items');
 }
 
 /** Makes one job. */
@@ -103,10 +103,14 @@ export async function makeAll(call: ScriptCall, drafts: readonly JobDraft[]): Pr
 export const bytesOf = async ({ context }: ScriptCall, { id }: Pick<ResultImage, 'id'>): Promise<Uint8Array> =>
   (await context.store.get(id)) ?? new Uint8Array();
 
+/** A picture in the store, without alpha. */
+export const storedPicture = async (call: ScriptCall, image: Pick<ResultImage, 'id'>): Promise<Image<3>> =>
+  flatten(await nodeImageCodec.decode(await bytesOf(call, image)));
+
 /** The first picture of a job; undefined for a missing one. */
 export async function pictureOf(call: ScriptCall, made: Made | undefined): Promise<Image<3> | undefined> {
   const image = made?.result.images[0];
-  return image && flatten(await nodeImageCodec.decode(await bytesOf(call, image)));
+  return image && storedPicture(call, image);
 }
 
 /** A picture of an answer: its file, and the facts about it. */
@@ -156,7 +160,7 @@ export function answerScript(call: ScriptCall, like: Made, shown: readonly Shown
   });
 }
 
-/** The first job that has a picture. Throws `aborted` where there is none. */
+/** The first job that has a picture. Throws `aborted` if no job has one. */
 export function firstMade(made: readonly (Made | undefined)[]): Made {
   const found = made.find((job) => job && job.result.images.length > 0);
   if (!found) throw new StableDiffusionError('aborted', 'The script was interrupted before its first picture.');

@@ -84,7 +84,7 @@ const ignored = new Set([
   'do_not_save_grid',
 ]);
 
-/** A line of options, such as `--prompt "a cat" --steps 10`; a line that is none is a prompt, as there. */
+/** A line of options, such as `--prompt "a cat" --steps 10`; any other line is a prompt, as in A1111. */
 function lineSettings(line: string): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   const words = line.includes('--') ? shellWords(line) : undefined;
