@@ -95,6 +95,9 @@ export function defineNode<
 /** The flags of nodes of ComfyUI's newer form. @public */
 export const plainFlags = { deprecated: false, experimental: false, api_node: false } as const;
 
+/** The flags of its experimental nodes. @public */
+export const experimentalFlags = { ...plainFlags, experimental: true } as const;
+
 /** A node for a list of inputs: every value comes as a list. */
 export function defineListNode(definition: Omit<NodeType, 'takesLists'>): NodeType {
   return { ...definition, takesLists: true };

@@ -1,38 +1,25 @@
 /** Nodes that multiply the projections of a network's attentions. */
 
-import { defineNode, type NodeType } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType } from '../definition.ts';
 import { scaledAttention, scaledTextAttention, scaledTimeAttention } from '../attention-factors.ts';
 
 const factor = ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }] as const;
 const projections = { q: factor, k: factor, v: factor, out: factor };
 
-const uNetSelfAttentionMultiplyNode = defineNode({
-  name: 'UNetSelfAttentionMultiply',
-  displayName: null,
-  category: '_for_testing/attention_experiments',
-  module: 'comfy_extras.nodes_attention_multiply',
-  required: {
-    model: ['MODEL', {}],
-    ...projections,
-  },
-  outputs: ['MODEL'],
-  flags: { deprecated: false, experimental: true, api_node: false },
-  run: ({ model, ...factors }) => [scaledAttention(model, 'attn1', factors)],
-});
-
-const uNetCrossAttentionMultiplyNode = defineNode({
-  name: 'UNetCrossAttentionMultiply',
-  displayName: null,
-  category: '_for_testing/attention_experiments',
-  module: 'comfy_extras.nodes_attention_multiply',
-  required: {
-    model: ['MODEL', {}],
-    ...projections,
-  },
-  outputs: ['MODEL'],
-  flags: { deprecated: false, experimental: true, api_node: false },
-  run: ({ model, ...factors }) => [scaledAttention(model, 'attn2', factors)],
-});
+const attentionMultiplyNode = (name: string, kind: 'attn1' | 'attn2'): NodeType =>
+  defineNode({
+    name,
+    displayName: null,
+    category: '_for_testing/attention_experiments',
+    module: 'comfy_extras.nodes_attention_multiply',
+    required: {
+      model: ['MODEL', {}],
+      ...projections,
+    },
+    outputs: ['MODEL'],
+    flags: experimentalFlags,
+    run: ({ model, ...factors }) => [scaledAttention(model, kind, factors)],
+  });
 
 const clipAttentionMultiplyNode = defineNode({
   name: 'CLIPAttentionMultiply',
@@ -44,7 +31,7 @@ const clipAttentionMultiplyNode = defineNode({
     ...projections,
   },
   outputs: ['CLIP'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ clip, ...factors }) => [scaledTextAttention(clip, factors)],
 });
 
@@ -61,15 +48,15 @@ const uNetTemporalAttentionMultiplyNode = defineNode({
     cross_temporal: factor,
   },
   outputs: ['MODEL'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ model, self_structural, cross_structural }) => [
     scaledTimeAttention(model, self_structural, cross_structural),
   ],
 });
 
 export const attentionFactorNodes: readonly NodeType[] = [
-  uNetSelfAttentionMultiplyNode,
-  uNetCrossAttentionMultiplyNode,
+  attentionMultiplyNode('UNetSelfAttentionMultiply', 'attn1'),
+  attentionMultiplyNode('UNetCrossAttentionMultiply', 'attn2'),
   clipAttentionMultiplyNode,
   uNetTemporalAttentionMultiplyNode,
 ];

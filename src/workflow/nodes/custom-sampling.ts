@@ -1,7 +1,7 @@
 /** Sampling in parts: guiders, noises, and runs over given sigmas. */
 
 import { highestSeed } from '../seeds.ts';
-import { defineNode, type NodeType } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType } from '../definition.ts';
 import { basicGuider, cfgGuider, dualGuider, perpendicularGuider } from '../sampling/guiders.ts';
 import { noNoise, seededNoise } from '../sampling/noise.ts';
 import { noisedLatent, sampleCustom } from '../sampling/sample-custom.ts';
@@ -122,7 +122,7 @@ const perpNegGuiderNode = defineNode({
     neg_scale: ['FLOAT', { default: 1, min: 0, max: 100, step: 0.01 }],
   },
   outputs: ['GUIDER'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ model, positive, negative, empty_conditioning, cfg, neg_scale }) => [
     perpendicularGuider(model, [positive, negative, empty_conditioning], cfg, neg_scale),
   ],

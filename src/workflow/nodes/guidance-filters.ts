@@ -1,6 +1,6 @@
 /** Nodes that change the guidance by its length, its direction or its frequencies. */
 
-import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType, plainFlags } from '../definition.ts';
 import { frequencyScaled, normBounded, perpendicular, tangentiallyDamped } from '../sampling/guidance-filters.ts';
 import { patched } from '../values/model.ts';
 
@@ -14,7 +14,7 @@ const cfgNormNode = defineNode({
     strength: ['FLOAT', { default: 1.0, min: 0.0, max: 100.0, step: 0.01 }],
   },
   outputs: [{ type: 'MODEL', name: 'patched_model' }],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ model, strength }) => [patched(model, { afterGuidance: [normBounded(strength)] })],
 });
 
@@ -43,7 +43,7 @@ const freScaNode = defineNode({
     freq_cutoff: ['INT', { default: 20, min: 1, max: 10000, step: 1 }],
   },
   outputs: ['MODEL'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ model, scale_low, scale_high, freq_cutoff }) => [
     patched(model, { beforeGuidance: [frequencyScaled({ low: scale_low, high: scale_high, cutoff: freq_cutoff })] }),
   ],

@@ -1,6 +1,6 @@
 /** Changes of a model's guidance, and of what a mask means during a run. */
 
-import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType, plainFlags } from '../definition.ts';
 import {
   adaptiveProjection,
   differential,
@@ -33,7 +33,7 @@ const mahiroNode = defineNode({
     model: ['MODEL', {}],
   },
   outputs: [{ type: 'MODEL', name: 'patched_model' }],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ model }) => [patched(model, { afterGuidance: [mahiroGuidance] })],
 });
 
@@ -96,7 +96,7 @@ const differentialDiffusionNode = defineNode({
     strength: ['FLOAT', { default: 1, min: 0, max: 1, step: 0.01 }],
   },
   outputs: ['MODEL'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ model, strength = 1 }) => [patched(model, { denoiseMask: differential(model.sampling, strength) })],
 });
 

@@ -2,7 +2,7 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import { concatenate } from '../../tensor/arithmetic.ts';
-import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType, plainFlags } from '../definition.ts';
 import { part, zipped } from '../grids.ts';
 import { sharpenedLatent, toneMapped } from '../latent-operations.ts';
 import { toBatch } from '../sampling/entry-inputs.ts';
@@ -67,7 +67,7 @@ const latentApplyOperationNode = defineNode({
     operation: ['LATENT_OPERATION', {}],
   },
   outputs: ['LATENT'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ samples, operation }) => [{ ...samples, samples: operation(samples.samples) }],
 });
 
@@ -81,7 +81,7 @@ const latentApplyOperationCFGNode = defineNode({
     operation: ['LATENT_OPERATION', {}],
   },
   outputs: ['MODEL'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ model, operation }) => [
     patched(model, {
       beforeGuidance: [
@@ -104,7 +104,7 @@ const latentOperationTonemapReinhardNode = defineNode({
     multiplier: ['FLOAT', { default: 1.0, min: 0.0, max: 100.0, step: 0.01 }],
   },
   outputs: ['LATENT_OPERATION'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ multiplier }) => [toneMapped(multiplier)],
 });
 
@@ -119,7 +119,7 @@ const latentOperationSharpenNode = defineNode({
     alpha: ['FLOAT', { default: 0.1, min: 0.0, max: 5.0, step: 0.01 }],
   },
   outputs: ['LATENT_OPERATION'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run: ({ sharpen_radius, sigma, alpha }) => [sharpenedLatent(sharpen_radius, sigma, alpha)],
 });
 

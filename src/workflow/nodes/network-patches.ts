@@ -3,7 +3,7 @@
 import { deepShrink, type ShrinkMethod, shrinkMethods } from '../../extensions/deep-shrink.ts';
 import { freeU } from '../../extensions/free-u.ts';
 import { hyperTile } from '../../extensions/hyper-tile.ts';
-import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType, plainFlags } from '../definition.ts';
 import { extendedNetwork } from '../network-forms.ts';
 import { perturbedAttentionGuided, selfAttentionGuided } from '../sampling/attention-guidance.ts';
 import { withMergedQueries } from '../sampling/merged-queries.ts';
@@ -41,7 +41,7 @@ const selfAttentionGuidanceNode = defineNode({
     blur_sigma: ['FLOAT', { default: 2, min: 0, max: 10, step: 0.1 }],
   },
   outputs: ['MODEL'],
-  flags: { ...plainFlags, experimental: true },
+  flags: experimentalFlags,
   run({ model, scale, blur_sigma }) {
     if (blur_sigma === 0) refuseSetting('SelfAttentionGuidance', 'blur_sigma', '0', ['a number above 0']);
     return [selfAttentionGuided(model, scale, blur_sigma)];

@@ -4,7 +4,7 @@ import { sampleEulerAlternativeCfgPp } from '../../diffusion/samplers/cfg-pp.ts'
 import { erSdeSampling } from '../../diffusion/samplers/er-sde.ts';
 import { saSolverSampling } from '../../diffusion/samplers/sa-solver.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
-import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType, plainFlags } from '../definition.ts';
 import { upscalingLcm } from '../sampling/lcm-upscale.ts';
 import { samplerNames } from '../sampling/names.ts';
 import { samplerOf, samplerWith } from '../sampling/sigmas.ts';
@@ -161,7 +161,7 @@ const samplerEulerCFGppNode = defineNode({
     version: ['COMBO', { multiselect: false, options: ['regular', 'alternative'] }],
   },
   outputs: ['SAMPLER'],
-  flags: { deprecated: false, experimental: true, api_node: false },
+  flags: experimentalFlags,
   run({ version }) {
     const regular = samplerOf('euler_cfg_pp');
     return [version === 'alternative' ? { ...regular, sample: sampleEulerAlternativeCfgPp } : regular];

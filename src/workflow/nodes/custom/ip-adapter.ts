@@ -36,7 +36,7 @@ const ipAdapterModelLoaderNode = defineNode({
   run: async ({ ipadapter_file }, { files }) => [await opened(files, ipadapter_file)],
 });
 
-/** Files by preset, for SD v1 and SDXL; undefined where there is none for the family. */
+/** Files by preset, for SD v1 and SDXL; undefined if the family has no such file. */
 const presets: Readonly<Record<string, readonly [v1: RegExp, xl: RegExp | undefined]>> = {
   'LIGHT - SD1.5 only (low strength)': [/sd15.light(.v11)?\.(safetensors|bin)$/i, undefined],
   'STANDARD (medium strength)': [/ip.adapter.sd15\.(safetensors|bin)$/i, /ip.adapter.sdxl.vit.h\.(safetensors|bin)$/i],
