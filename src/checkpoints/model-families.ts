@@ -76,6 +76,9 @@ export function familyOfContext(width: number | null | undefined): ModelFamily |
   return modelFamilies.find(({ context }) => context !== undefined && context === width);
 }
 
+/** The width of the context that a UNet's cross attention takes, under the names of any layout; undefined without cross attention. */
+export const contextWidthOf = (source: WeightSource): number | undefined => sizeOf(source, /attn2\.to_k\.weight$/, 1);
+
 /** The family of the denoiser in a file, under the names of any layout. */
 function familyOfDenoiser({ entries }: WeightSource): ModelFamily | undefined {
   for (const [name, { shape }] of entries) {
@@ -131,7 +134,7 @@ export function familyOfEmbedding({ entries }: WeightSource): ModelFamily | unde
   return (['sd1', 'sd2'] as const).map(modelFamily).find(({ context }) => widths.has(context));
 }
 
-/** A file that is given beside a model, and the model. */
+/** A file, and the model that it is to be used with. */
 export interface FamilyPair {
   /** Its label. */
   readonly file: string;

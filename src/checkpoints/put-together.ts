@@ -10,7 +10,7 @@ import type { WeightSource } from '../weights/weight-source.ts';
 
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { conditionerPrefix } from './infer/condition.ts';
-import { familyOfContext, refuseAutoencoder } from './model-families.ts';
+import { contextWidthOf, familyOfContext, refuseAutoencoder } from './model-families.ts';
 import { notAModel } from './family.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { openClipNames } from './text-tower.ts';
@@ -76,7 +76,7 @@ const openClipWidths: ReadonlySet<number> = new Set([1024, 1280]);
 
 /** One text encoder as CompVis's file has it, or those of SDXL as sgm's. Throws `weights-mismatch` for encoders of another family. */
 function textSources(files: readonly WeightSource[], model: WeightSource): WeightSource[] {
-  const context = contextOf(model);
+  const context = contextWidthOf(model);
   const found = files.map((file) => ({ file, network: partNetwork(file, 'cond_stage') }));
   const widthOf = ({ config }: DetectedNetwork): number => (config.kind === 'clip_text' ? config.hidden_size : 0);
   found.sort((a, b) => widthOf(a.network) - widthOf(b.network));
@@ -92,12 +92,6 @@ function textSources(files: readonly WeightSource[], model: WeightSource): Weigh
     const named = isOpen ? openClipNames(source, config as ClipTextConfig) : source;
     return withPrefix(named, isComposed ? `${conditionerPrefix}embedders.${i}.` : partPrefixes.cond_stage);
   });
-}
-
-/** The width of the context that the UNet takes, under canonical names. */
-function contextOf({ entries }: WeightSource): number | undefined {
-  for (const [name, { shape }] of entries) if (/attn2\.to_k\.weight$/.test(name)) return shape[1];
-  return undefined;
 }
 
 const takesVector = ({ entries }: WeightSource): boolean => entries.has(`${partPrefixes.unet}label_emb.0.0.weight`);

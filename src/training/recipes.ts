@@ -30,6 +30,17 @@ const pixels = (target: string, params: Mapping): Mapping => ({
   model: { target: `guided_diffusion.${target}`, base_learning_rate: 1e-4, params },
 });
 
+/** A control network beside a text-to-image model that stays as it is. */
+const control = (target: 'ControlNet' | 'T2IAdapter', dropout: number): Mapping => ({
+  ...run(20_000, 4),
+  model: {
+    target: `stable_diffusion_ts.${target}`,
+    base_learning_rate: 1e-5,
+    params: { condition_dropout: dropout },
+  },
+  training: { scale_lr: false, weight_decay: 0.01, sample_count: 4, sample_scale: 7.5 },
+});
+
 const smallUNet: Mapping = {
   num_channels: 64,
   num_res_blocks: 2,
@@ -70,28 +81,12 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     needsModel: true,
     description:
       'a ControlNet from pictures with maps (conditioning_image in metadata.jsonl, conditioning_root) or with --annotator canny',
-    document: {
-      ...run(20_000, 4),
-      model: {
-        target: 'stable_diffusion_ts.ControlNet',
-        base_learning_rate: 1e-5,
-        params: { condition_dropout: 0.5 },
-      },
-      training: { scale_lr: false, weight_decay: 0.01, sample_count: 4, sample_scale: 7.5 },
-    },
+    document: control('ControlNet', 0.5),
   },
   't2i-adapter': {
     needsModel: true,
     description: 'a T2I-Adapter from pictures with maps, or with --annotator canny',
-    document: {
-      ...run(20_000, 4),
-      model: {
-        target: 'stable_diffusion_ts.T2IAdapter',
-        base_learning_rate: 1e-5,
-        params: { condition_dropout: 0.1 },
-      },
-      training: { scale_lr: false, weight_decay: 0.01, sample_count: 4, sample_scale: 7.5 },
-    },
+    document: control('T2IAdapter', 0.1),
   },
   'image-train': {
     needsModel: false,

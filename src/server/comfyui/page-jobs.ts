@@ -4,6 +4,7 @@ import type { ServerContext } from '../context.ts';
 import { isFinished, isWorkflowJob, type WorkflowJob } from '../job.ts';
 import { finishedWorkflows, outcomeOf } from './history.ts';
 import { jobIdOf } from './submit-prompt.ts';
+import { isMapping } from '../../config/validate.ts';
 
 export const pageJobStates = ['pending', 'in_progress', 'completed', 'failed', 'cancelled'] as const;
 export type PageJobState = (typeof pageJobStates)[number];
@@ -34,14 +35,11 @@ interface PageJob {
   readonly workflow_id?: string | undefined;
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** The id that the page gave the workflow. */
 function workflowIdOf(extra: string): string | undefined {
   const { extra_pnginfo: info } = JSON.parse(extra) as { readonly extra_pnginfo?: unknown };
-  const workflow = isObject(info) ? info.workflow : undefined;
-  const id = isObject(workflow) ? workflow.id : undefined;
+  const workflow = isMapping(info) ? info.workflow : undefined;
+  const id = isMapping(workflow) ? workflow.id : undefined;
   return typeof id === 'string' ? id : undefined;
 }
 
@@ -50,9 +48,9 @@ function summaryOf(outputs: Readonly<Record<string, unknown>>): Pick<PageJob, 'o
   const shown: Record<string, unknown>[] = [];
   let count = 0;
   for (const [nodeId, made] of Object.entries(outputs))
-    for (const [mediaType, items] of Object.entries(isObject(made) ? made : {}))
+    for (const [mediaType, items] of Object.entries(isMapping(made) ? made : {}))
       for (const item of mediaType !== 'animated' && Array.isArray(items) ? items : []) {
-        if (!isObject(item)) continue;
+        if (!isMapping(item)) continue;
         count++;
         if (['images', 'video', 'audio'].includes(mediaType)) shown.push({ ...item, nodeId, mediaType });
       }
@@ -61,7 +59,7 @@ function summaryOf(outputs: Readonly<Record<string, unknown>>): Pick<PageJob, 'o
 
 function messageOf(job: WorkflowJob, wanted: readonly string[]): Readonly<Record<string, unknown>> | undefined {
   const found = outcomeOf(job).messages.findLast(([name]) => wanted.includes(name));
-  return isObject(found?.[1]) ? found[1] : undefined;
+  return isMapping(found?.[1]) ? found[1] : undefined;
 }
 
 function stateOf(job: WorkflowJob): PageJobState {
@@ -118,7 +116,7 @@ export async function listPageJobs(
   return { jobs: wanted.slice(query.offset, end), total: wanted.length };
 }
 
-/** One workflow as JSON, with its nodes and all that it made once it is finished; undefined where there is none. Seeds stay exact. */
+/** One workflow as JSON, with its nodes, and with its results once it is finished; undefined for an unknown id. Seeds stay exact. */
 export async function pageJobJson(
   context: ServerContext,
   owner: string,

@@ -13,6 +13,7 @@ import { openFile } from '../../files/byte-source-node.ts';
 import { download } from '../../hub/download-node.ts';
 import { type S3Bucket, s3Client, s3Parts } from '../../hub/s3-node.ts';
 import { expandBraces } from './shard-names-node.ts';
+import { hubSettings } from '../../hub/hub-settings.ts';
 
 export interface ShardCache {
   /** Default: `stable-diffusion-ts/shards` in the person's cache folder. */
@@ -104,8 +105,7 @@ async function trim(folder: string, bytes: number, keep: string): Promise<void> 
 const attempts = 3;
 
 async function fetched(address: string, get: typeof fetch, cache: ShardCache): Promise<ByteSource> {
-  const folder =
-    cache.folder ?? join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'stable-diffusion-ts', 'shards');
+  const folder = cache.folder ?? join(hubSettings(process.env, homedir()).ownCache, 'shards');
   const digest = createHash('sha256').update(address).digest('hex').slice(0, 32);
   const path = join(folder, `${digest}-${address.slice(address.lastIndexOf('/') + 1)}`);
   for (let attempt = 1; ; attempt++) {
