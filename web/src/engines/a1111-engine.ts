@@ -1,9 +1,9 @@
 /** Pictures from any server with A1111's API (`/sdapi/v1`), polled for progress. */
 
 import { laterSeed, type PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
-import type { ControlChoices, EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
+import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
 import { extraForA1111 } from '../settings/extra-settings.ts';
-import { controlChoices, controlMap, controlScripts } from './server-controls.ts';
+import { controlScripts, type ServerControls, serverControls } from './server-controls.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
 interface Progress {
@@ -23,10 +23,12 @@ export class A1111Engine implements PictureEngine {
   readonly title = 'Server (A1111 API)';
   readonly facts: EngineFacts;
   readonly #server: ServerAddress;
-  #controls: Promise<ControlChoices> | undefined;
+  readonly controls: ServerControls['controls'];
+  readonly controlMap: ServerControls['controlMap'];
 
   private constructor(server: ServerAddress, facts: EngineFacts) {
     this.#server = server;
+    ({ controls: this.controls, controlMap: this.controlMap } = serverControls(server));
     this.facts = facts;
   }
 
@@ -117,18 +119,6 @@ export class A1111Engine implements PictureEngine {
     if (now.progress > 0) yield { kind: 'step', done: Math.round(now.progress * steps), total: steps };
     if (now.current_image)
       yield { kind: 'preview', index: 0, bitmap: await createImageBitmap(blobOf(now.current_image)) };
-  }
-
-  controls(): Promise<ControlChoices> {
-    this.#controls ??= controlChoices(this.#server).catch((error: unknown) => {
-      this.#controls = undefined;
-      throw error;
-    });
-    return this.#controls;
-  }
-
-  controlMap(preprocessor: string, picture: Blob): Promise<Blob> {
-    return controlMap(this.#server, preprocessor, picture);
   }
 
   dispose(): void {}

@@ -5,7 +5,6 @@ import { extraRequest } from '../settings/extra-settings.ts';
 import { scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import type {
   AdapterChoice,
-  ControlChoices,
   EngineFacts,
   FinishedPicture,
   JobEvent,
@@ -15,7 +14,7 @@ import type {
   UnfinishedJob,
 } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
-import { controlChoices, controlFields, controlMap } from './server-controls.ts';
+import { controlFields, type ServerControls, serverControls } from './server-controls.ts';
 import { forgetJob, rememberJob, unfinishedJob } from './unfinished-job.ts';
 
 interface ServerInfo {
@@ -132,10 +131,12 @@ export class JobsEngine implements PictureEngine {
   readonly title: string;
   readonly facts: EngineFacts;
   readonly #server: ServerAddress;
-  #controls: Promise<ControlChoices> | undefined;
+  readonly controls: ServerControls['controls'];
+  readonly controlMap: ServerControls['controlMap'];
 
   private constructor(server: ServerAddress, { models, samplers }: ServerInfo) {
     this.#server = server;
+    ({ controls: this.controls, controlMap: this.controlMap } = serverControls(server));
     this.title = titleOf(server);
     const first = [...models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
     this.facts = {
@@ -261,18 +262,6 @@ export class JobsEngine implements PictureEngine {
       preview: preview === null ? undefined : () => this.#file(preview),
     });
     return [...loras.map((lora) => choice('lora', lora)), ...embeddings.map((row) => choice('embedding', row))];
-  }
-
-  controls(): Promise<ControlChoices> {
-    this.#controls ??= controlChoices(this.#server).catch((error: unknown) => {
-      this.#controls = undefined;
-      throw error;
-    });
-    return this.#controls;
-  }
-
-  controlMap(preprocessor: string, picture: Blob): Promise<Blob> {
-    return controlMap(this.#server, preprocessor, picture);
   }
 
   async gallery(before?: string): Promise<ServerGallery> {

@@ -1,7 +1,7 @@
 /** Control networks and preprocessors of a server, by the routes of A1111's ControlNet extension, which both of its APIs have. */
 
 import { bareName, type ControlUnit } from '../settings/control-units.ts';
-import type { ControlChoices, PictureJob } from './picture-engine.ts';
+import type { ControlChoices, PictureEngine, PictureJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
 interface TypeInfo {
@@ -19,7 +19,7 @@ const read = async <T>(server: ServerAddress, path: string): Promise<T> =>
   (await (await ask(server, `controlnet/${path}`)).json()) as T;
 
 /** What the server has; nothing if it lacks the extension. */
-export async function controlChoices(server: ServerAddress): Promise<ControlChoices> {
+async function controlChoices(server: ServerAddress): Promise<ControlChoices> {
   try {
     const [{ model_list: titles }, { module_list: names }, { module_list: labels }, { control_types: types }] =
       await Promise.all([
@@ -48,13 +48,30 @@ export async function controlChoices(server: ServerAddress): Promise<ControlChoi
 }
 
 /** The map that a preprocessor makes of a picture. */
-export async function controlMap(server: ServerAddress, preprocessor: string, picture: Blob): Promise<Blob> {
+async function controlMap(server: ServerAddress, preprocessor: string, picture: Blob): Promise<Blob> {
   const response = await ask(server, 'controlnet/detect', {
     body: { controlnet_module: preprocessor, controlnet_input_images: [await base64Of(picture)] },
   });
   const { images } = (await response.json()) as { readonly images: readonly string[] };
   if (images[0] === undefined) throw new Error('The server made no map of this picture.');
   return blobOf(images[0]);
+}
+
+export type ServerControls = Required<Pick<PictureEngine, 'controls' | 'controlMap'>>;
+
+/** The controls of an engine that works on a server. It reads the choices once, and again after an error. */
+export function serverControls(server: ServerAddress): ServerControls {
+  let choices: Promise<ControlChoices> | undefined;
+  return {
+    controls() {
+      choices ??= controlChoices(server).catch((error: unknown) => {
+        choices = undefined;
+        throw error;
+      });
+      return choices;
+    },
+    controlMap: (preprocessor, picture) => controlMap(server, preprocessor, picture),
+  };
 }
 
 /** The title that a server knows a unit's network by, which a picture may name otherwise. */
