@@ -1,7 +1,7 @@
 /** Weights made by the rule in a reference case's `weights.json`, for networks too large to be recorded. */
 
 import { readFileSync } from 'node:fs';
-import { elementCount, type Tensor } from '../src/tensor/tensor.ts';
+import { elementCount, float32, type Tensor } from '../src/tensor/tensor.ts';
 
 interface WeightsFile {
   readonly first_values: Readonly<Record<string, readonly number[]>>;
@@ -40,6 +40,18 @@ export function generateWeights(path: string): ReadonlyMap<string, Tensor> {
     const made = weights.get(name)?.data;
     if (!values.every((value, i) => made?.[i] === Math.fround(value)))
       throw new Error(`${path}: ${name} does not begin with ${values.join(', ')}`);
+  }
+  return weights;
+}
+
+/** The same; batch norms, whose statistics the rule leaves out, have mean 0 and variance 1. */
+export function generateNormalisedWeights(path: string): Map<string, Tensor> {
+  const weights = new Map<string, Tensor>(generateWeights(path));
+  for (const [name, { shape }] of [...weights]) {
+    const scope = name.replace(/\.weight$/, '');
+    if (shape.length !== 1 || scope === name) continue;
+    weights.set(`${scope}.running_mean`, float32(shape, new Float32Array(shape[0] ?? 0)));
+    weights.set(`${scope}.running_var`, float32(shape, new Float32Array(shape[0] ?? 0).fill(1)));
   }
   return weights;
 }

@@ -10,8 +10,8 @@ import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { convert } from '../../src/tensor/convert.ts';
-import { float32, type Tensor } from '../../src/tensor/tensor.ts';
-import { generateWeights } from '../generated-weights.ts';
+import { type Tensor } from '../../src/tensor/tensor.ts';
+import { generateNormalisedWeights } from '../generated-weights.ts';
 import { findReference, skipUnless } from '../reference.ts';
 import { startTestServer, type TestServer } from './start.ts';
 
@@ -32,25 +32,13 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The recorded names and shapes; batch norms get the statistics that the rule leaves out. */
-function weightsOf(path: string): Map<string, Tensor> {
-  const weights = new Map<string, Tensor>(generateWeights(path));
-  for (const [name, { shape }] of [...weights]) {
-    const scope = name.replace(/\.weight$/, '');
-    if (shape.length !== 1 || scope === name) continue;
-    weights.set(`${scope}.running_mean`, float32(shape, new Float32Array(shape[0] ?? 0)));
-    weights.set(`${scope}.running_var`, float32(shape, new Float32Array(shape[0] ?? 0).fill(1)));
-  }
-  return weights;
-}
-
 /** In float16, as half of the published files are. */
 async function writeNetwork(kind: string): Promise<void> {
   const own = findReference(`control/annotators/${kind}`);
   if (own === undefined) return;
   const to = join(folder, `${kind}.safetensors`);
   if (existsSync(join(own, 'model.safetensors'))) return copyFileSync(join(own, 'model.safetensors'), to);
-  const weights = weightsOf(join(own, 'weights.json'));
+  const weights = generateNormalisedWeights(join(own, 'weights.json'));
   // The published file of OpenPose has the layers' names without their stages'.
   const published = new Map(
     Array.from(weights, ([name, value]) => [name.replace(/^model\d(?:_\d)?\.(?=M?conv)/, ''), value]),

@@ -16,7 +16,7 @@ import { atMultiplesOf64 } from '../../../src/preprocessors/working-size.ts';
 import { convert } from '../../../src/tensor/convert.ts';
 import { expectDType, float32, type Tensor } from '../../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../../src/weights/memory-weights.ts';
-import { generateWeights } from '../../generated-weights.ts';
+import { generateNormalisedWeights } from '../../generated-weights.ts';
 import { pick, readTensors, type Tensors } from '../../tensors.ts';
 import { collecting, type Comparisons } from '../comparisons.ts';
 import { parityEngine } from '../engine.ts';
@@ -47,18 +47,6 @@ function comparePicture({ wanted, compare }: Case, output: string, made: Image, 
 
 function compareTensor(one: Case, output: string, got: Tensor | undefined): void {
   one.compare.tensor(output, got, pick(one.wanted, output), one.atol(output));
-}
-
-/** Weights by rule; batch norms without recorded statistics have mean 0 and variance 1. */
-function generated({ folder }: RecordedCase): Map<string, Tensor> {
-  const weights = new Map(generateWeights(join(folder, 'weights.json')));
-  for (const [name, { shape }] of [...weights]) {
-    const scope = name.replace(/\.weight$/, '');
-    if (shape.length !== 1 || scope === name) continue;
-    weights.set(`${scope}.running_mean`, float32(shape, new Float32Array(shape[0] ?? 0)));
-    weights.set(`${scope}.running_var`, float32(shape, new Float32Array(shape[0] ?? 0).fill(1)));
-  }
-  return weights;
 }
 
 const resolution = 64;
@@ -200,7 +188,7 @@ async function networkOf(recorded: RecordedCase): Promise<AnnotatorNetwork> {
     const { num_attention_heads: heads } = JSON.parse(readFileSync(config, 'utf8'));
     return readDpt(await openWeightsAt(join(recorded.folder, 'model.safetensors')), { heads });
   }
-  const weights = generated(recorded);
+  const weights = generateNormalisedWeights(join(recorded.folder, 'weights.json'));
   // body_pose_model.pth has the bare names of layers.
   const named = /bodypose_model/.test(String(recorded.row['reference']))
     ? new Map([...weights].map(([name, value]) => [name.slice(name.indexOf('.') + 1), value]))
