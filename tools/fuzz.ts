@@ -161,7 +161,7 @@ async function fuzz(
       known === undefined || unexpected === undefined
         ? await culprit(target, corpus, seed, from)
         : { bytes: known, index: (next ?? 1) - 1, unexpected };
-    // What goes wrong only after many other files is told too.
+    // It also reports what goes wrong only after many other files.
     findings++;
     if (found) await writeFinding(target, found.bytes, (await alone(target, found.bytes)) ?? found.unexpected);
     else console.error(`${target}: from number ${from} of seed ${seed} on: ${unexpected}`);

@@ -36,7 +36,7 @@ export function predictionMarks(config: LatentDiffusionConfig): WeightSource | u
   return marks.size > 0 ? memoryWeights(marks, 'marks') : undefined;
 }
 
-/** The text encoders in order, each as a single file has it, with the projection that a file has beside them. */
+/** The text encoders in order, under the names of a single file, with the projection that such a file keeps separately. */
 function singleFileTexts({ config, parts, textProjection }: Checkpoint): WeightSource[] {
   const isComposed = isComposedCondition(config.cond_stage_config);
   return [...conditionerParts(config.cond_stage_config)].flatMap(([name, network], i) => {

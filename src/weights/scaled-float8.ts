@@ -14,7 +14,7 @@ const scaleNames = ['scale_weight', 'weight_scale'] as const;
 const activationNames = ['scale_input', 'input_scale'] as const;
 const marker = /(^|\.)scaled_fp8$/;
 
-/** The name of a weight's layer: what stands before `weight`. */
+/** The name of a weight's layer: the weight's name without `weight` at its end. */
 const layerOf = (name: string): string | undefined =>
   name.endsWith('.weight') ? name.slice(0, -'weight'.length) : undefined;
 

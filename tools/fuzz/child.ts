@@ -1,6 +1,6 @@
 /**
- * Runs one target, its memory and time limited by the parent: on bytes that arrive, or on many changed files of its own making, of which it
- * tells how far it came. A file that never ends, or ends the process, is found by the parent among those after the last that it was told of.
+ * Runs one target; the parent limits its memory and time. It reads bytes that arrive, or changes many files by itself and reports its
+ * progress. If a file never ends or ends the process, the parent looks for it among the files after the last report.
  */
 
 import { StableDiffusionError } from '../../src/errors.ts';

@@ -161,7 +161,7 @@ export async function adm(task: Task): Promise<void> {
   for (const line of differs) context.out.write(`- ${line}\n`);
 }
 
-/** The settings that `sd sample` left beside its pictures. */
+/** The settings that `sd sample` wrote to the folder of its pictures. */
 async function settingsBeside(path: string): Promise<unknown> {
   const { dirname } = await import('node:path');
   const { readTextIfThere } = await import('../../files/open-node.ts');

@@ -63,7 +63,7 @@ export class NearHashes {
     return false;
   }
 
-  /** Throws `too-large` where there is no room for another hash. */
+  /** Throws `too-large` if it already holds the most hashes. */
   add(hash: string): void {
     if (this.#count >= this.#most)
       throw new StableDiffusionError(

@@ -17,7 +17,7 @@ export async function describedModel({ models }: Pick<ServerContext, 'models'>, 
     const facts = await models.facts(name);
     return { family: facts.family, tasks: [...facts.tasks], native_size: facts.nativeSize };
   } catch {
-    // The error is told to who uses the model.
+    // Whoever uses the model gets the error.
     return { family: null, tasks: [], native_size: null };
   }
 }

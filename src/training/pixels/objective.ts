@@ -101,7 +101,7 @@ function diffusionObjective(flags: AdmFlags): Omit<PixelObjective, 'classKey'> {
   };
 }
 
-/** A classifier of noisy pictures; it gets the step itself as its timestep, as there. */
+/** A classifier of noisy pictures; its timestep is the number of the step, as in guided-diffusion. */
 function classifierObjective(flags: AdmFlags, noised: boolean): Omit<PixelObjective, 'classKey'> {
   const network = admClassifier(flags);
   const process = admProcess(flags);

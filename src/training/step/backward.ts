@@ -36,7 +36,7 @@ interface RankMean {
   readonly shape: Shape;
 }
 
-/** A graph whose means over ranks are inputs, and what they are means of, outputs. */
+/** A graph that takes the means over ranks as inputs and gives this rank's values as outputs. */
 interface SplitGraph {
   readonly graph: Graph;
   readonly means: readonly RankMean[];

@@ -1,4 +1,4 @@
-/** Control units: a picture of their own, the map that is made of it, and how strongly and when it acts. */
+/** Control units: each has a picture, the map that is drawn from it, a weight, and the steps in which it acts. */
 
 import { useEffect, useRef, useState } from 'react';
 import type { ControlChoices } from '../engines/picture-engine.ts';
@@ -8,7 +8,7 @@ import { SelectField, SliderField } from '../settings/fields.tsx';
 import { Icon } from '../shell/icons.tsx';
 import { studio, useStudio } from '../studio.ts';
 
-/** What the engine has; undefined until it answers, and where it has no controls. */
+/** The control networks of the engine; undefined until it answers, and for an engine without controls. */
 function useChoices(): ControlChoices | undefined {
   const { engine } = useStudio();
   const [choices, setChoices] = useState<ControlChoices>();

@@ -1,4 +1,4 @@
-/** Control units of the form: what a picture of their own holds the result to. The pictures are beside them, by the unit's id. */
+/** Control units of the form. Each guides the result by a picture; the pictures are kept apart, by the unit's id. */
 
 import { newId } from '../history/new-id.ts';
 
