@@ -10,7 +10,7 @@ import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { convert } from '../../src/tensor/convert.ts';
-import { type Tensor } from '../../src/tensor/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { generateNormalisedWeights } from '../generated-weights.ts';
 import { findReference, skipUnless } from '../reference.ts';
 import { startTestServer, type TestServer } from './start.ts';
