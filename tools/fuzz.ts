@@ -35,6 +35,8 @@ interface Child {
   readonly process: ChildProcess;
   /** The answer, with what was wrong in it. */
   ask(task: Task): Promise<Answer>;
+  /** Whether it can be asked for the files of another target: it lives, and no file has made its memory large. */
+  isFresh(): boolean;
 }
 
 /** Milliseconds of tries between two signs of life. */
@@ -50,8 +52,8 @@ function processorTime(pid: number | undefined): number {
   }
 }
 
-async function startChild(target: string): Promise<Child> {
-  const child = fork(join(root, 'tools/fuzz/child.ts'), [target], {
+async function startChild(): Promise<Child> {
+  const child = fork(join(root, 'tools/fuzz/child.ts'), {
     execArgv: ['--import', join(root, 'tools/typescript.mjs'), `--max-old-space-size=${limits.bytes / 2 ** 20}`],
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
@@ -62,10 +64,12 @@ async function startChild(target: string): Promise<Child> {
       child.removeAllListeners('exit').once('exit', () => resolve(undefined));
     });
   await answer();
-  const most = limits.bytes + baseline + (targets[target]?.threadMegabytes ?? 0) * 2 ** 20;
+  let peak = 0;
   return {
     process: child,
+    isFresh: () => child.connected && peak < baseline + limits.bytes / 2,
     async ask(task) {
+      const most = limits.bytes + baseline + (targets[task.target]?.threadMegabytes ?? 0) * 2 ** 20;
       if (!child.connected) return { unexpected: 'the process ended before its first file' };
       const answered = answer();
       child.send(task);
@@ -85,7 +89,8 @@ async function startChild(target: string): Promise<Child> {
       clearTimeout(timer);
       if (result === 'late') return { unexpected: `no end within ${limits.milliseconds} ms` };
       if (result === undefined) return { unexpected: 'the process ended' };
-      if ((result.rss ?? 0) > most) return { unexpected: `${Math.round((result.rss ?? 0) / 2 ** 20)} MB of memory` };
+      peak = result.rss ?? 0;
+      if (peak > most) return { unexpected: `${Math.round(peak / 2 ** 20)} MB of memory` };
       return result;
     },
   };
@@ -97,8 +102,8 @@ async function minimal(target: string, bytes: Uint8Array): Promise<Uint8Array> {
   for (let piece = Math.ceil(bytes.length / 2), tries = 0; piece >= 1 && tries < 60; piece = Math.floor(piece / 2)) {
     for (let at = 0; at < small.length && tries < 60; tries++) {
       const shorter = new Uint8Array(Buffer.concat([small.subarray(0, at), small.subarray(at + piece)]));
-      const child = await startChild(target);
-      const wrong = (await child.ask({ bytes: shorter })).unexpected;
+      const child = await startChild();
+      const wrong = (await child.ask({ target, bytes: shorter })).unexpected;
       child.process.kill('SIGKILL');
       if (wrong === undefined) at += piece;
       else small = shorter;
@@ -109,8 +114,8 @@ async function minimal(target: string, bytes: Uint8Array): Promise<Uint8Array> {
 
 /** What is wrong with one file, in a process of its own. */
 async function alone(target: string, bytes: Uint8Array): Promise<string | undefined> {
-  const child = await startChild(target);
-  const { unexpected } = await child.ask({ bytes });
+  const child = await startChild();
+  const { unexpected } = await child.ask({ target, bytes });
   child.process.kill('SIGKILL');
   return unexpected;
 }
@@ -125,11 +130,11 @@ async function writeFinding(target: string, bytes: Uint8Array, wrong: string): P
 
 /** The file among those from `from` on at which a process ended, or did not end: all of them are tried again, one by one. */
 async function culprit(target: string, corpus: readonly Uint8Array[], seed: number, from: number) {
-  const child = await startChild(target);
+  const child = await startChild();
   try {
     for (let index = from; index < from + 100_000; index++) {
       const bytes = mutant(corpus, seed, index);
-      const { unexpected } = await child.ask({ bytes });
+      const { unexpected } = await child.ask({ target, bytes });
       if (unexpected !== undefined) return { bytes, index, unexpected };
     }
     return undefined;
@@ -138,6 +143,9 @@ async function culprit(target: string, corpus: readonly Uint8Array[], seed: numb
   }
 }
 
+/** Starting a process takes longer than thousands of tries, so the targets share one as long as it lives. */
+let shared: Child | undefined;
+
 async function fuzz(
   target: string,
   seconds: number,
@@ -145,12 +153,13 @@ async function fuzz(
 ): Promise<readonly [tries: number, findings: number]> {
   const corpus = targets[target]?.corpus() ?? [];
   if (corpus.length === 0) throw new Error(`There are no files to begin from for ${target}.`);
-  let child = await startChild(target);
+  if (!shared?.isFresh()) shared?.process.kill('SIGKILL');
+  let child = shared?.isFresh() ? shared : await startChild();
   const end = performance.now() + seconds * 1000;
   let findings = 0;
   let from = 0;
   while (performance.now() < end && findings < 5) {
-    const { next, unexpected } = await child.ask({ seed, from, milliseconds: batch });
+    const { next, unexpected } = await child.ask({ target, seed, from, milliseconds: batch });
     if (unexpected === undefined && next !== undefined) {
       from = next;
       continue;
@@ -166,9 +175,9 @@ async function fuzz(
     if (found) await writeFinding(target, found.bytes, (await alone(target, found.bytes)) ?? found.unexpected);
     else console.error(`${target}: from number ${from} of seed ${seed} on: ${unexpected}`);
     from = (found?.index ?? from) + 1;
-    child = await startChild(target);
+    child = await startChild();
   }
-  child.process.kill('SIGKILL');
+  shared = child;
   console.log(`${target.padEnd(16)} ${String(from).padStart(9)} tries, ${findings} findings`);
   return [from, findings];
 }
@@ -184,5 +193,6 @@ for (const target of wanted) {
   tries += more;
   findings += found;
 }
+shared?.process.kill('SIGKILL');
 console.log(`${'all'.padEnd(16)} ${String(tries).padStart(9)} tries, ${findings} findings`);
 process.exitCode = findings === 0 ? 0 : 1;

@@ -1,5 +1,5 @@
 /**
- * Runs one target; the parent limits its memory and time. It reads bytes that arrive, or changes many files by itself and reports its
+ * Runs the targets; the parent limits its memory and time. It reads bytes that arrive, or changes many files by itself and reports its
  * progress. If a file never ends or ends the process, the parent looks for it among the files after the last report.
  */
 
@@ -7,10 +7,11 @@ import { StableDiffusionError } from '../../src/errors.ts';
 import { mutant } from './mutate.ts';
 import { targets } from './targets.ts';
 
-/** One file, or changed files from a number on, for so many milliseconds. */
-export type Task =
+/** One file for a target, or changed files from a number on, for so many milliseconds. */
+export type Task = { readonly target: string } & (
   | { readonly bytes: Uint8Array }
-  | { readonly seed: number; readonly from: number; readonly milliseconds: number };
+  | { readonly seed: number; readonly from: number; readonly milliseconds: number }
+);
 
 export interface Answer {
   readonly ready?: boolean;
@@ -21,9 +22,12 @@ export interface Answer {
   readonly rss?: number;
 }
 
-const target = targets[process.argv[2] ?? ''];
-if (!target) throw new Error(`There is no target ${process.argv[2]}.`);
-const corpus = target.corpus();
+const corpora = new Map<string, readonly Uint8Array[]>();
+function corpusOf(target: string): readonly Uint8Array[] {
+  const corpus = corpora.get(target) ?? targets[target]?.corpus() ?? [];
+  corpora.set(target, corpus);
+  return corpus;
+}
 /** Seconds of the processor for one file. */
 const mostSeconds = 2;
 const usedSeconds = (): number => {
@@ -31,9 +35,9 @@ const usedSeconds = (): number => {
   return (user + system) / 1e6;
 };
 
-async function attempt(bytes: Uint8Array): Promise<string | undefined> {
+async function attempt(target: string, bytes: Uint8Array): Promise<string | undefined> {
   try {
-    await target?.run(bytes);
+    await targets[target]?.run(bytes);
     return undefined;
   } catch (error) {
     if (error instanceof StableDiffusionError) return undefined;
@@ -41,11 +45,12 @@ async function attempt(bytes: Uint8Array): Promise<string | undefined> {
   }
 }
 
-async function many({ seed, from, milliseconds }: Extract<Task, { seed: number }>): Promise<Answer> {
+async function many({ target, seed, from, milliseconds }: Extract<Task, { seed: number }>): Promise<Answer> {
+  const corpus = corpusOf(target);
   const end = performance.now() + milliseconds;
   for (let index = from; ; index++) {
     const begun = usedSeconds();
-    const unexpected = await attempt(mutant(corpus, seed, index));
+    const unexpected = await attempt(target, mutant(corpus, seed, index));
     if (unexpected !== undefined) return { unexpected, next: index + 1 };
     if (usedSeconds() - begun > mostSeconds) return { unexpected: `more than ${mostSeconds} s`, next: index + 1 };
     if (performance.now() > end) return { next: index + 1 };
@@ -53,7 +58,7 @@ async function many({ seed, from, milliseconds }: Extract<Task, { seed: number }
 }
 
 process.on('message', async (task: Task) => {
-  const answer = 'bytes' in task ? { unexpected: await attempt(new Uint8Array(task.bytes)) } : await many(task);
+  const answer = 'bytes' in task ? { unexpected: await attempt(task.target, new Uint8Array(task.bytes)) } : await many(task);
   process.send?.({ ...answer, rss: process.resourceUsage().maxRSS * 1024 });
 });
 process.send?.({ ready: true });
