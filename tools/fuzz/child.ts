@@ -58,7 +58,8 @@ async function many({ target, seed, from, milliseconds }: Extract<Task, { seed: 
 }
 
 process.on('message', async (task: Task) => {
-  const answer = 'bytes' in task ? { unexpected: await attempt(task.target, new Uint8Array(task.bytes)) } : await many(task);
+  const answer =
+    'bytes' in task ? { unexpected: await attempt(task.target, new Uint8Array(task.bytes)) } : await many(task);
   process.send?.({ ...answer, rss: process.resourceUsage().maxRSS * 1024 });
 });
 process.send?.({ ready: true });
