@@ -181,8 +181,18 @@ export function detectNetwork(source: WeightSource): DetectedNetwork {
   const bare = unnested(withoutPrefix(source, prefix));
   const detector = detectors.find(({ matches }) => matches(bare.entries));
   if (!detector) throw unknownNetwork(source);
-  const { config, assumed } = detector.infer(bare);
+  const { config, assumed } = inferredOf(source, () => detector.infer(bare));
   return { ...canonicalWeights(bare, config), prefix, config, assumed };
+}
+
+/** What is inferred; an error names the file. */
+function inferredOf<T>({ label }: WeightSource, infer: () => T): T {
+  try {
+    return infer();
+  } catch (error) {
+    if (!(error instanceof StableDiffusionError) || error.message.startsWith(label)) throw error;
+    throw new StableDiffusionError(error.code, `${label}: ${error.message}`, { cause: error, details: error.details });
+  }
 }
 
 /** IP-Adapter's `.bin` nests two dictionaries; the reader of torch files joins their names by a slash. */

@@ -8,6 +8,7 @@ import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { familyOfLora, isLora } from './lora-family.ts';
 import { type ModelFamily, modelFamily } from './model-families.ts';
+import { otherFamilies } from './other-families.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 
 type Entries = ReadonlyMap<string, WeightEntry>;
@@ -72,13 +73,9 @@ const families: readonly Row[] = [
     (n) => n.begins('pos_embed_input.') || (n.begins('controlnet_blocks.') && n.holds('transformer_blocks.')),
   ),
   other('ip-adapter-flux', 'an IP-Adapter for Flux', (n) => n.holds('ip_adapter_double_stream')),
+  ...otherFamilies.map(({ id, name, use, holds }) => other(id, name, (n) => holds.some((part) => n.holds(part)), use)),
   other('sd3', 'a Stable Diffusion 3 model', (n) => n.holds('joint_blocks.')),
   other('flux', 'a Flux model', (n) => n.holds('double_blocks.') && n.holds('single_blocks.')),
-  other(
-    'cascade',
-    'a Stable Cascade or Würstchen model',
-    (n) => n.holds('clip_txt_pooled_mapper') || n.holds('effnet_mapper'),
-  ),
   other('pixart', 'a PixArt or DiT model', (n) => n.holds('scale_shift_table') || n.holds('adaLN_modulation')),
   other(
     'controlnet',

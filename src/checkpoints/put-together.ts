@@ -121,12 +121,21 @@ export function partNetwork(source: WeightSource, part: keyof typeof kindsOf): D
   const alone = hasPrefix(source.entries, prefix)
     ? withNames(source, (name) => (name.startsWith(prefix) ? name : undefined))
     : source;
-  const found = detectNetwork(alone);
+  const found = detected(alone);
   if ((kindsOf[part] as readonly string[]).includes(found.config.kind)) return found;
   throw (
     notAModel(source, found.config.kind) ??
     new StableDiffusionError('model-unknown', `${source.label} is not ${words[part]}; it is ${found.config.kind}.`)
   );
+}
+
+/** A network, or the error that says what else the file is. */
+function detected(source: WeightSource): DetectedNetwork {
+  try {
+    return detectNetwork(source);
+  } catch (error) {
+    throw (error instanceof StableDiffusionError && notAModel(source, undefined, error)) || error;
+  }
 }
 
 /** Of the whole model, beside a UNet's tensors (`infer/family.ts`). */
@@ -135,7 +144,7 @@ const marks: ReadonlySet<string> = new Set(['v_pred', 'ztsnr']);
 /** A UNet alone gets the prefix that it has in a checkpoint. */
 function wholeNames(model: WeightSource): WeightSource {
   if (Object.values(partPrefixes).some((prefix) => hasPrefix(model.entries, prefix))) return model;
-  const found = detectNetwork(model);
+  const found = detected(model);
   if (found.config.kind !== 'unet')
     throw (
       notAModel(model, found.config.kind) ?? new StableDiffusionError('model-unknown', `${model.label} has no UNet.`)

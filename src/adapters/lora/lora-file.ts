@@ -1,7 +1,8 @@
 /** A LoRA file, its tensors gathered by module. Nothing is read but the header. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { familyOfLora } from '../../checkpoints/lora-family.ts';
+import { familyOf } from '../../checkpoints/family.ts';
+import { familyOfLora, isLora } from '../../checkpoints/lora-family.ts';
 import type { ModelFamily } from '../../checkpoints/model-families.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { MetadataValue, WeightEntry, WeightSource } from '../../weights/weight-source.ts';
@@ -66,9 +67,12 @@ export function openLora(source: WeightSource): LoraFile {
     modules.set(id, module);
   }
   if (modules.size === 0) {
+    const other = familyOf(source.entries);
     throw new StableDiffusionError(
       'file-unsupported',
-      `${source.label} is not a LoRA of a known layout (kohya, LyCORIS, PEFT, diffusers); it has ${unknown.slice(0, 3).join(', ')}.`,
+      other && !isLora(source.entries)
+        ? `${source.label} is ${other.name}, not a LoRA.`
+        : `${source.label} is not a LoRA of a known layout (kohya, LyCORIS, PEFT, diffusers); it has ${unknown.slice(0, 3).join(', ')}.`,
       { details: { unknown } },
     );
   }

@@ -112,7 +112,7 @@ function errorOf(path: string, { family, problem }: Inspection): { readonly code
 
 export const inspect = defineCommand({
   description:
-    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing; of a picture, the settings in it. The exit code is 0 only if the file would load, and 3 for a file that can be read and is of a family that this program does not load, such as Flux. Code in pickled files is never executed.',
+    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing; of a picture, the settings in it. The exit code is 0 if the file would load or holds only tensors of no known kind, 1 if it would not load, and 3 if it is of a known kind that is not a model of this program, such as Flux. Code in pickled files is never executed.',
   words: '<file>',
   options,
   examples: [
