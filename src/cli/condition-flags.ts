@@ -2,6 +2,7 @@
 
 import { bounds } from '../generation/bounds.ts';
 import { emptyNegatives } from '../generation/second-model.ts';
+import { needing } from './needed-options.ts';
 import { choice, flag, number, type Option, text, UsageError } from './options.ts';
 import { at, sizeFlag, within } from './request-flag.ts';
 
@@ -85,14 +86,24 @@ export const conditionFlags = {
   ),
   classifierScale: at(
     'classifierScale',
-    number(['--classifier-scale'], 'how strongly --classifier guides (default: 1)', within(bounds.classifierScale)),
+    needing(
+      number(['--classifier-scale'], 'how strongly --classifier guides (default: 1)', within(bounds.classifierScale)),
+      '--classifier',
+    ),
   ),
   refinerSwitchAt: at(
     'refinerSwitchAt',
-    number(['--switch-at'], 'share of the noise after which --refiner takes over (default: 0.8)', within(bounds.share)),
+    needing(
+      number(
+        ['--switch-at'],
+        'share of the noise after which --refiner takes over (default: 0.8)',
+        within(bounds.share),
+      ),
+      '--refiner',
+    ),
   ),
   refinerSwitchBySteps: at(
     'refinerSwitchBySteps',
-    flag(['--switch-by-steps'], 'count --switch-at as a share of the steps, not of the noise'),
+    needing(flag(['--switch-by-steps'], 'count --switch-at as a share of the steps, not of the noise'), '--refiner'),
   ),
 };

@@ -5,6 +5,7 @@ import type { GenerationRecord } from '../generation/record.ts';
 import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
 import type { OpenAnnotator } from '../preprocessors/index.ts';
+import { needing } from './needed-options.ts';
 import { list, text, UsageError } from './options.ts';
 
 /** What of a control is a field of the request: words are kept, numbers read. */
@@ -104,15 +105,19 @@ export const controlOptions = {
     `IP-Adapter with its picture (several: A.png+B.png), and settings: ${promptFields.join(', ')}, region=FILE, encoder=FILE; can be repeated`,
     reader(promptFields, 'ip-adapter_sd15.safetensors=style.png,weight=0.6'),
   ),
-  imageEncoder: text(
-    ['--image-encoder'],
-    'FILE',
-    "CLIP's image encoder (file or folder), for IP-Adapters and style adapters",
+  imageEncoder: needing(
+    text(['--image-encoder'], 'FILE', "CLIP's image encoder (file or folder), for IP-Adapters and style adapters"),
+    '--ip-adapter',
+    '--control',
   ),
-  controlRule: text(
-    ['--control-rule'],
-    'NAME',
-    'how start and end count: a1111, diffusers, comfy, tencentarc (default: as --noise)',
+  controlRule: needing(
+    text(
+      ['--control-rule'],
+      'NAME',
+      'how start and end count: a1111, diffusers, comfy, tencentarc (default: as --noise)',
+    ),
+    '--control',
+    '--ip-adapter',
   ),
 };
 

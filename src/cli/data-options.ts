@@ -7,6 +7,7 @@ import type { FeaturesNetwork } from '../evaluation/features.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { distributedOptions } from './distributed.ts';
 import { engineOptions } from './engine-options.ts';
+import { needing } from './needed-options.ts';
 import { flag, integer, number, type OptionValues, text, UsageError } from './options.ts';
 
 const words = (given: string): readonly string[] => {
@@ -46,16 +47,25 @@ export const dataOptions = {
     'leave out a picture whose perceptual hash (phash of imagehash) differs from that of a kept one in at most N of 64 bits (default: duplicates stay)',
     { min: 0, max: 11 },
   ),
-  maxHashes: integer(['--max-hashes'], 'hashes kept in memory, 24 bytes each (default: 20000000)', {
-    min: 1,
-    max: 2 ** 29,
-  }),
+  maxHashes: needing(
+    integer(['--max-hashes'], 'hashes kept in memory, 24 bytes each (default: 20000000)', {
+      min: 1,
+      max: 2 ** 29,
+    }),
+    '--phash-distance',
+  ),
   clip: text(['--clip'], 'FILE', 'CLIP that compares picture and caption, and gives --aesthetic its features'),
-  minClipScore: number(['--min-clip-score'], "least cosine by --clip, such as LAION-5B's 0.28", { min: -1, max: 1 }),
-  aesthetic: text(
-    ['--aesthetic'],
-    'FILE',
-    "LAION's aesthetic predictor, version 1 (sa_0_4_vit_l_14_linear.pth) or 2 (sac+logos+ava1-l14-linearMSE.pth); needs --clip",
+  minClipScore: needing(
+    number(['--min-clip-score'], "least cosine by --clip, such as LAION-5B's 0.28", { min: -1, max: 1 }),
+    '--clip',
+  ),
+  aesthetic: needing(
+    text(
+      ['--aesthetic'],
+      'FILE',
+      "LAION's aesthetic predictor, version 1 (sa_0_4_vit_l_14_linear.pth) or 2 (sac+logos+ava1-l14-linearMSE.pth); needs --clip",
+    ),
+    '--clip',
   ),
   minAesthetic: number(['--min-aesthetic'], 'keep what is rated higher: by --aesthetic, else in its metadata'),
   shardSize: integer(['--shard-size'], 'filter: pictures of one shard (default: 10000)', { min: 1, max: 1_000_000 }),
@@ -71,14 +81,8 @@ export const dataOptions = {
 
 export type DataValues = OptionValues<typeof dataOptions>;
 
-/** The filters asked for. Throws `UsageError` for options without the file that they need. */
+/** The filters asked for. */
 export function filterOf(values: DataValues): DataSetFilter {
-  if (values.minClipScore !== undefined && values.clip === undefined)
-    throw new UsageError('--min-clip-score needs --clip FILE. --min-similarity filters by the metadata.');
-  if (values.aesthetic !== undefined && values.clip === undefined)
-    throw new UsageError('--aesthetic needs --clip FILE: the CLIP whose features the predictor was trained on.');
-  if (values.maxHashes !== undefined && values.duplicates === undefined)
-    throw new UsageError('--max-hashes is for the search of duplicates: give --phash-distance too.');
   const given = {
     minimumSize: values.minSize,
     maximumAspect: values.maxAspect,

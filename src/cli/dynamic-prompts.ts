@@ -12,10 +12,7 @@ export async function resolvePrompts<V extends Values>(
   given: Prompts,
   values: V,
 ): Promise<{ readonly prompts: Prompts; readonly values: V }> {
-  if (!values.dynamicPrompts) {
-    if (values.wildcards === undefined) return { prompts: given, values };
-    throw new UsageError('--wildcards is for --dynamic-prompts.');
-  }
+  if (!values.dynamicPrompts) return { prompts: given, values };
   const { resolveDynamicPrompt } = await import('../prompt/dynamic-prompt.ts');
   const { openWildcards } = await import('../prompt/wildcard-folder-node.ts');
   const wildcards = values.wildcards === undefined ? undefined : await openWildcards(values.wildcards);

@@ -3,6 +3,7 @@
 import { controlOptions } from './control-options.ts';
 import { engineOptions } from './engine-options.ts';
 import { readEmbedding, readLora } from './adapter-options.ts';
+import { excluding, needing } from './needed-options.ts';
 import { flag, integer, list, type OptionValues, text } from './options.ts';
 import { requestFlags } from './request-flags.ts';
 import { cascadeOptions } from './stage-flags.ts';
@@ -36,10 +37,13 @@ export const modelOptions = {
     'LoRA, with its strength in the UNet and in the text encoder (default: 1); can be repeated',
     readLora,
   ),
-  loraFolder: text(
-    ['--lora-dir', '--lora-model-dir'],
-    'DIR',
-    "folder of LoRAs, for <lora:NAME:0.8> in prompts of A1111's syntax",
+  loraFolder: needing(
+    text(
+      ['--lora-dir', '--lora-model-dir'],
+      'DIR',
+      "folder of LoRAs, for <lora:NAME:0.8> in prompts of A1111's syntax",
+    ),
+    '--prompt-syntax a1111',
   ),
   embeddings: list(
     ['--embedding'],
@@ -84,10 +88,9 @@ export const runOptions = {
     ['--dynamic-prompts'],
     'read the prompt as a template of sd-dynamic-prompts: {a|b}, {2$$a|b|c}, {0.5::a|b}, __name__; each picture has its own, by its seed',
   ),
-  wildcards: text(
-    ['--wildcards'],
-    'DIR',
-    'folder of NAME.txt with a value on each line, for __NAME__ in --dynamic-prompts',
+  wildcards: needing(
+    text(['--wildcards'], 'DIR', 'folder of NAME.txt with a value on each line, for __NAME__ in --dynamic-prompts'),
+    '--dynamic-prompts',
   ),
   plms: flag(['--plms'], 'same as --sampler plms'),
   dpmSolver: flag(['--dpm_solver'], 'same as --sampler dpm-solver'),
@@ -102,8 +105,15 @@ export const generationOptions = { ...runOptions, ...requestFlags, ...controlOpt
 
 export const outputOptions = {
   output: text(['--output', '-o'], 'FILE', 'file for the picture (.png, .jpg, .webp), instead of --outdir'),
-  outdir: text(['--outdir'], 'FOLDER', 'folder for samples/00000.png, … and a grid; numbering continues'),
-  rows: integer(['--n_rows'], 'pictures in a row of the grid (default: the batch size)', { min: 0 }),
+  outdir: excluding(
+    text(['--outdir'], 'FOLDER', 'folder for samples/00000.png, … and a grid; numbering continues'),
+    '--output',
+  ),
+  rows: excluding(
+    integer(['--n_rows'], 'pictures in a row of the grid (default: the batch size)', { min: 0 }),
+    '--skip_grid',
+    '--output',
+  ),
   skipGrid: flag(['--skip_grid'], 'do not write a grid'),
   skipSave: flag(['--skip_save'], 'do not write single pictures'),
   saveLatents: text(['--save-latents'], 'FILE', 'write the final latents and the start noise (.safetensors)'),

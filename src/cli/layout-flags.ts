@@ -1,5 +1,6 @@
 /** Flags for models of layouts, whose pictures follow boxes. */
 
+import { needing } from './needed-options.ts';
 import { integer, list, UsageError } from './options.ts';
 import { at } from './request-flag.ts';
 
@@ -34,6 +35,9 @@ export const layoutFlags = {
   ),
   boxClasses: at(
     'boxClasses',
-    integer(['--box-classes'], 'models of layouts: number of classes, needed with the words of --box', { min: 1 }),
+    needing(
+      integer(['--box-classes'], 'models of layouts: number of classes, needed with the words of --box', { min: 1 }),
+      '--box',
+    ),
   ),
 };

@@ -15,6 +15,10 @@ export interface Option<T> {
   readonly parse?: (text: string) => T;
   /** The option can be repeated: `parse` returns lists, which are joined. */
   readonly repeats?: boolean;
+  /** Flags without one of which this option has no effect, and is refused (`needed-options.ts`). */
+  readonly needs?: readonly string[];
+  /** Flags with which it is refused. */
+  readonly excludes?: readonly string[];
   /** Values that shell completion offers. */
   readonly choices?: readonly string[];
 }

@@ -3,6 +3,7 @@
 import { bounds } from '../generation/bounds.ts';
 import { outpaintFills, outpaintMethods } from '../generation/picture-fields.ts';
 import { choice, flag, integer, number, type Option, UsageError } from './options.ts';
+import { excluding, needing } from './needed-options.ts';
 import { at, within } from './request-flag.ts';
 
 const sides = ['left', 'right', 'up', 'down'] as const;
@@ -42,35 +43,56 @@ export const outpaintFlags = {
   outpaint: at('outpaint', sidesOption),
   outpaintMethod: at(
     'outpaint.method',
-    choice(
-      ['--outpaint-method'],
-      outpaintMethods,
-      "A1111's script to follow: mk2 adds a side at a time over noise in the picture's style; poor-mans paints tiles (default: mk2)",
+    needing(
+      choice(
+        ['--outpaint-method'],
+        outpaintMethods,
+        "A1111's script to follow: mk2 adds a side at a time over noise in the picture's style; poor-mans paints tiles (default: mk2)",
+      ),
+      '--outpaint',
     ),
   ),
   outpaintBlur: at(
     'outpaint.maskBlur',
-    integer(
-      ['--outpaint-blur'],
-      'pixels by which the edge between old and new is softened (default: 8, or 4 for poor-mans)',
-      bounds.outpaintBlur,
+    needing(
+      integer(
+        ['--outpaint-blur'],
+        'pixels by which the edge between old and new is softened (default: 8, or 4 for poor-mans)',
+        bounds.outpaintBlur,
+      ),
+      '--outpaint',
     ),
   ),
   outpaintFill: at(
     'outpaint.fill',
-    choice(['--outpaint-fill'], outpaintFills, 'poor-mans: what the new part holds before sampling (default: fill)'),
+    needing(
+      choice(['--outpaint-fill'], outpaintFills, 'poor-mans: what the new part holds before sampling (default: fill)'),
+      '--outpaint-method poor-mans',
+    ),
   ),
   outpaintFallOff: at(
     'outpaint.fallOff',
-    number(
-      ['--outpaint-fall-off'],
-      "mk2: exponent of the picture's spectrum in the noise; lower shows more detail (default: 1)",
-      bounds.fallOff,
+    excluding(
+      needing(
+        number(
+          ['--outpaint-fall-off'],
+          "mk2: exponent of the picture's spectrum in the noise; lower shows more detail (default: 1)",
+          bounds.fallOff,
+        ),
+        '--outpaint',
+      ),
+      '--outpaint-method poor-mans',
     ),
   ),
   outpaintColor: at(
     'outpaint.colorVariation',
-    number(['--outpaint-color'], 'mk2: share of colour in the noise, 0 to 1 (default: 0.05)', within(bounds.share)),
+    excluding(
+      needing(
+        number(['--outpaint-color'], 'mk2: share of colour in the noise, 0 to 1 (default: 0.05)', within(bounds.share)),
+        '--outpaint',
+      ),
+      '--outpaint-method poor-mans',
+    ),
   ),
 };
 

@@ -6,6 +6,7 @@ import { givenFlag, normalizeArguments } from './arguments.ts';
 import { type CliContext, type CliProcess, type Command, commonOptions, textOutput } from './command.ts';
 import { commands } from './commands.ts';
 import { errorJson, errorLine, exitCodes, reportError } from './exit-codes.ts';
+import { checkTogether } from './needed-options.ts';
 import { type Option, type OptionTable, UsageError } from './options.ts';
 import { usageMessage } from './usage-message.ts';
 
@@ -116,11 +117,9 @@ async function runCommand(
       optionValue(option, given[attributes.get(key) ?? key]),
     ]),
   );
-  return command.run(
-    context,
-    parser.args,
-    command.takesSettings ? await withSettings(command, values, context) : values,
-  );
+  const all = command.takesSettings ? await withSettings(command, values, context) : values;
+  checkTogether(options, values, all);
+  return command.run(context, parser.args, all);
 }
 
 /** The values with those of the environment and of the settings file where the command line has none. */

@@ -27,6 +27,7 @@ import {
   text,
   UsageError,
 } from './options.ts';
+import { needing } from './needed-options.ts';
 import { at, type RequestFlag, sizeFlag, within } from './request-flag.ts';
 
 /** A seed as digits, because a number does not hold the largest ones. */
@@ -77,27 +78,39 @@ export const requestFlags = {
   ),
   emphasis: at(
     'promptSettings.emphasis',
-    choice(['--emphasis'], emphases, 'a1111 syntax: effect of the weights (default: Original)'),
+    needing(
+      choice(['--emphasis'], emphases, 'a1111 syntax: effect of the weights (default: Original)'),
+      '--prompt-syntax a1111',
+    ),
   ),
   commaBacktrack: at(
     'promptSettings.commaBacktrack',
-    integer(
-      ['--comma-backtrack'],
-      'a1111 syntax: tokens to go back to a comma when a chunk is full (default: 20)',
-      within(bounds.commaBacktrack),
+    needing(
+      integer(
+        ['--comma-backtrack'],
+        'a1111 syntax: tokens to go back to a comma when a chunk is full (default: 20)',
+        within(bounds.commaBacktrack),
+      ),
+      '--prompt-syntax a1111',
     ),
   ),
   firstPassSteps: at(
     'promptSettings.firstPassSteps',
-    integer(
-      ['--first-pass-steps'],
-      'a1111 syntax: steps of an earlier pass, where prompt schedules continue',
-      within(bounds.steps),
+    needing(
+      integer(
+        ['--first-pass-steps'],
+        'a1111 syntax: steps of an earlier pass, where prompt schedules continue',
+        within(bounds.steps),
+      ),
+      '--prompt-syntax a1111',
     ),
   ),
   oldScheduling: at(
     'promptSettings.oldScheduling',
-    flag(['--old-prompt-schedules'], 'a1111 syntax: prompt schedules as before version 1.6'),
+    needing(
+      flag(['--old-prompt-schedules'], 'a1111 syntax: prompt schedules as before version 1.6'),
+      '--prompt-syntax a1111',
+    ),
   ),
   classes: at(
     'classLabels',
@@ -195,21 +208,33 @@ export const requestFlags = {
     'noise',
     choice(['--noise'], noiseConventions, 'program whose random numbers to reproduce (default: compvis)'),
   ),
-  subseed: at('noiseSettings.subseed', seed(['--subseed'], 'a1111 noise: variation seed')),
+  subseed: at(
+    'noiseSettings.subseed',
+    needing(seed(['--subseed'], 'a1111 noise: variation seed'), '--noise a1111-cpu|a1111-gpu|a1111-nv'),
+  ),
   subseedStrength: at(
     'noiseSettings.subseedStrength',
-    number(['--subseed-strength'], 'a1111 noise: share of the variation, 0 to 1', within(bounds.share)),
+    needing(
+      number(['--subseed-strength'], 'a1111 noise: share of the variation, 0 to 1', within(bounds.share)),
+      '--noise a1111-cpu|a1111-gpu|a1111-nv',
+    ),
   ),
   seedResizeFrom: at(
     'noiseSettings.seedResizeFrom',
-    sizeFlag(['--seed-resize-from'], 'a1111 noise: size in pixels whose composition to keep'),
+    needing(
+      sizeFlag(['--seed-resize-from'], 'a1111 noise: size in pixels whose composition to keep'),
+      '--noise a1111-cpu|a1111-gpu|a1111-nv',
+    ),
   ),
   seedDelta: at(
     'noiseSettings.etaNoiseSeedDelta',
-    integer(
-      ['--eta-noise-seed-delta'],
-      'a1111 noise: number to add to the seed for the noise of the steps',
-      within(bounds.seedDelta),
+    needing(
+      integer(
+        ['--eta-noise-seed-delta'],
+        'a1111 noise: number to add to the seed for the noise of the steps',
+        within(bounds.seedDelta),
+      ),
+      '--noise a1111-cpu|a1111-gpu|a1111-nv',
     ),
   ),
   samples: at(

@@ -2,6 +2,7 @@
 
 import { distributedOptions } from './distributed.ts';
 import { engineOptions } from './engine-options.ts';
+import { needing } from './needed-options.ts';
 import { flag, integer, integers, number, text, UsageError, type Option } from './options.ts';
 
 export interface Shard {
@@ -66,10 +67,13 @@ export const sampleOptions = {
   classes: integers(['--class'], 'classes, one after the other (default: drawn for each picture)', { min: 0 }),
   prompts: text(['--prompts', '--from-file'], 'FILE', 'prompts, one per line, one after the other'),
   classifier: text(['--classifier'], 'FILE', 'a classifier of noisy pictures or latents to guide with'),
-  classifierScale: number(
-    ['--classifier-scale'],
-    'how strongly the classifier guides (default: that of the README for published models, else 1)',
-    {},
+  classifierScale: needing(
+    number(
+      ['--classifier-scale'],
+      'how strongly the classifier guides (default: that of the README for published models, else 1)',
+      {},
+    ),
+    '--classifier',
   ),
   base: text(['--base'], 'FILE', 'guided-diffusion: small pictures for an upsampler, an .npz of the same program'),
   noEma: flag(['--no-ema'], 'use the last weights, not the averaged ones'),

@@ -9,6 +9,7 @@ import { type LimitRow, type Limits, limitTable } from '../server/limits.ts';
 import { logFormats } from '../server/log.ts';
 import type { WorkOptions } from '../server/server.ts';
 import { engineOptions } from './engine-options.ts';
+import { needing } from './needed-options.ts';
 import { choice, flag, integer, list, number, type OptionValues, text, UsageError } from './options.ts';
 
 /** An option for each limit of the table that has one. */
@@ -57,16 +58,15 @@ export const workOptions = {
     'folder where finished pictures are written as well, DIR/2026-11-30/00001-SEED.png; with keys, one folder for each (default: outputs, without keys; --outdir "" for none)',
   ),
   s3: text(['--s3'], 'URL', 'keep pictures in a bucket, s3://BUCKET/PREFIX; needs the package @aws-sdk/client-s3'),
-  s3Endpoint: text(['--s3-endpoint'], 'URL', "address of a storage of S3's kind (MinIO, R2)"),
+  s3Endpoint: needing(text(['--s3-endpoint'], 'URL', "address of a storage of S3's kind (MinIO, R2)"), '--s3'),
   webhooks: choice(
     ['--webhooks'],
     ['off', 'public', 'private'],
     'call the webhook of a job when it ends: public addresses alone, or private ones too (default: off)',
   ),
-  webhookSecret: text(
-    ['--webhook-secret'],
-    'KEY',
-    'key that signs webhooks (default: the link-secret in --data, or in Redis)',
+  webhookSecret: needing(
+    text(['--webhook-secret'], 'KEY', 'key that signs webhooks (default: the link-secret in --data, or in Redis)'),
+    '--webhooks public|private',
   ),
   comfyui: text(
     ['--comfyui'],
@@ -84,14 +84,17 @@ export const workOptions = {
     'folder of modules with further nodes for workflows; they run without a sandbox and may do anything that you may',
   ),
   redis: text(['--redis'], 'URL', 'keep jobs and pictures in Redis, shared by servers and workers: redis://host:6379'),
-  redisPrefix: text(['--redis-prefix'], 'NAME', 'prefix for Redis keys (default: sd)'),
-  lock: integer(
-    ['--lock-seconds'],
-    'seconds without a sign of life after which a Redis worker is considered dead (default: 30)',
-    {
-      min: 1,
-      max: 3600,
-    },
+  redisPrefix: needing(text(['--redis-prefix'], 'NAME', 'prefix for Redis keys (default: sd)'), '--redis'),
+  lock: needing(
+    integer(
+      ['--lock-seconds'],
+      'seconds without a sign of life after which a Redis worker is considered dead (default: 30)',
+      {
+        min: 1,
+        max: 3600,
+      },
+    ),
+    '--redis',
   ),
   device: engineOptions.device,
   precision: choice(['--precision'], precisionNames, 'precision of the networks (default: float32)'),

@@ -71,6 +71,8 @@ test('sd preprocess writes the map, lists the preprocessors, and asks for the fi
   assert.deepEqual([map.width, map.height], [85, 64]);
   const list = await sd(['preprocess', '--list']);
   assert.match(list.out, /^canny · Canny Low Threshold 1 to 255 \(100\) · Canny High Threshold 1 to 255 \(200\)$/m);
+  const surplus = await sd(['preprocess', 'invert', picture, '--threshold-b', '1']);
+  assert.match(surplus.err, /^sd: --threshold-b: the preprocessor invert has no such number/);
   const missing = await sd(['preprocess', 'openpose', picture]);
   assert.equal(missing.code, 2);
   assert.match(missing.err, /body_pose_model\.pth/);

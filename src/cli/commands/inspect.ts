@@ -3,6 +3,7 @@
 import { defineCommand, type TextOutput } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { Inspection, PartReport } from '../inspection.ts';
+import { excluding } from '../needed-options.ts';
 import { flag, text } from '../options.ts';
 import type { PictureInfo } from '../picture-info.ts';
 
@@ -14,7 +15,7 @@ const options = {
   ),
   ema: flag(['--ema'], 'use the averaged (EMA) weights'),
   verify: flag(['--verify'], 'read every tensor, even in files above 512 MiB'),
-  quick: flag(['--quick'], 'read only the header'),
+  quick: excluding(flag(['--quick'], 'read only the header'), '--verify'),
   json: flag(['--json'], 'print one JSON object: the report, or an error with code and message'),
 };
 

@@ -121,16 +121,13 @@ export const plot = defineCommand({
   },
 });
 
-/** Refuses settings of a refiner without one. */
+/** Refuses axes of a refiner without one. */
 function checkRefiner(values: {
   readonly refiner: string | undefined;
-  readonly refinerSwitchAt: number | undefined;
   readonly x: PlotAxis | undefined;
   readonly y: PlotAxis | undefined;
 }): void {
   if (values.refiner !== undefined) return;
-  if (values.refinerSwitchAt !== undefined)
-    throw new UsageError('--switch-at needs a refiner. Give one with --refiner.');
   for (const [name, axis] of [
     ['--x', values.x],
     ['--y', values.y],

@@ -7,6 +7,7 @@ import {
   annotators,
   createAnnotator,
   type OpenAnnotator,
+  type Preprocessor,
   preprocess as preprocessPicture,
   preprocessorNamed,
   preprocessors,
@@ -14,6 +15,7 @@ import {
 } from '../../preprocessors/index.ts';
 import { defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
+import { excluding } from '../needed-options.ts';
 import { flag, integer, number, text, UsageError } from '../options.ts';
 
 const options = {
@@ -22,7 +24,7 @@ const options = {
   thresholdA: number(['--threshold-a'], "the preprocessor's first number, such as canny's low threshold"),
   thresholdB: number(['--threshold-b'], "the preprocessor's second number"),
   seed: integer(['--seed'], 'seed of shuffle (default: 0)', { min: 0, max: 2 ** 32 - 1 }),
-  outdir: text(['--outdir'], 'DIR', 'folder for the results (default: outputs/maps)'),
+  outdir: excluding(text(['--outdir'], 'DIR', 'folder for the results (default: outputs/maps)'), '--output'),
   output: text(['--output', '-o'], 'FILE', 'path of the result, for one picture'),
   list: flag(['--list'], 'list the preprocessors with their numbers and files'),
   device: engineOptions.device,
@@ -39,6 +41,18 @@ function listing(): string {
       return [name, ...numbers, ...(file ? [`--model ${file}`] : [])].join(' · ');
     })
     .join('\n');
+}
+
+/** Refuses numbers that the preprocessor does not have. */
+function checkNumbers(
+  { name, ...settings }: Preprocessor,
+  given: Readonly<Record<'a' | 'b', number | undefined>>,
+): void {
+  for (const key of ['a', 'b'] as const)
+    if (given[key] !== undefined && settings[key] === undefined)
+      throw new UsageError(
+        `--threshold-${key}: the preprocessor ${name} has no such number. See sd preprocess --list.`,
+      );
 }
 
 export const preprocess = defineCommand({
@@ -60,6 +74,7 @@ export const preprocess = defineCommand({
       throw new UsageError('give a preprocessor and a picture, or --list.');
     if (output !== undefined && pictures.length > 1) throw new UsageError('--output takes one picture; use --outdir.');
     const chosen = preprocessorNamed(name);
+    checkNumbers(chosen, { a, b });
     if (chosen.network === undefined && model !== undefined)
       throw new UsageError(`--model: the preprocessor ${name} needs no file.`);
     if (chosen.network !== undefined && model === undefined) {

@@ -17,6 +17,7 @@ import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
 import { loadNamedModel } from '../generation.ts';
 import { classifierOption, modelOptions, refinerOption } from '../generation-options.ts';
 import { cascadeOptions } from '../stage-flags.ts';
+import { excluding } from '../needed-options.ts';
 import { flag, type OptionValues, text, UsageError } from '../options.ts';
 import { pictureFiles } from '../output-files.ts';
 import { comparePicture, reportDifference } from '../compare-picture.ts';
@@ -40,7 +41,10 @@ const options = {
   noSafety: flag(['--no-safety'], 'turn the safety checker off'),
   large: flag(['--large'], 'allow a picture that takes very long to make'),
   output: text(['--output', '-o'], 'FILE', 'write the picture here instead of --outdir'),
-  outdir: text(['--outdir'], 'FOLDER', 'write samples/00000.png, … here (default: outputs/replay-samples)'),
+  outdir: excluding(
+    text(['--outdir'], 'FOLDER', 'write samples/00000.png, … here (default: outputs/replay-samples)'),
+    '--output',
+  ),
   skipSave: flag(['--skip_save'], 'compare only'),
   force: flag(['--force'], 'replace the file of --output (default: it is an error where it exists)'),
   json: flag(['--json'], 'print the outcome as a line of JSON'),

@@ -5,7 +5,8 @@ import { defineCommand } from '../command.ts';
 import { namedModelPath } from '../download-progress.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { TlsFiles } from '../../server/server.ts';
-import { flag, integer, list, text, UsageError } from '../options.ts';
+import { needing } from '../needed-options.ts';
+import { flag, integer, list, text } from '../options.ts';
 import { untilAborted, workOptions, workOptionsOf } from '../server-options.ts';
 
 const options = {
@@ -28,12 +29,11 @@ const options = {
     (given) => given,
   ),
   web: text(['--web'], 'DIR', 'folder of the built web page to serve at / (default: the page of the package)'),
-  tlsCert: text(
-    ['--tls-cert'],
-    'FILE',
-    'certificate (PEM): the server answers https, which phones need for all of the page',
+  tlsCert: needing(
+    text(['--tls-cert'], 'FILE', 'certificate (PEM): the server answers https, which phones need for all of the page'),
+    '--tls-key',
   ),
-  tlsKey: text(['--tls-key'], 'FILE', 'key of the certificate (PEM)'),
+  tlsKey: needing(text(['--tls-key'], 'FILE', 'key of the certificate (PEM)'), '--tls-cert'),
   open: flag(['--open'], 'open the page in the browser'),
   comfyuiPage: text(
     ['--comfyui-page'],
@@ -53,10 +53,9 @@ const options = {
   ...workOptions,
 };
 
-/** Certificate and key. Throws `UsageError` where one is missing. */
+/** Certificate and key. */
 async function readTls(cert: string | undefined, key: string | undefined): Promise<TlsFiles | undefined> {
-  if (cert === undefined && key === undefined) return undefined;
-  if (cert === undefined || key === undefined) throw new UsageError('Give --tls-cert and --tls-key together.');
+  if (cert === undefined || key === undefined) return undefined;
   const { readTextOf } = await import('../../files/open-node.ts');
   return { cert: await readTextOf('configuration', cert), key: await readTextOf('configuration', key) };
 }
@@ -108,7 +107,6 @@ export const serve = defineCommand({
       policy: { ...work.policy, fetchUrls: values.fetchUrls },
     });
     context.out.write(`Serving at ${server.url}\n`);
-    if (!hasPage(webFolder)) context.err.write('The page is not built. To build it, run: npm run page\n');
     if (values.open) await openBrowser(server.url);
     if (values.comfyuiPage === undefined && !hasPage(webFolder))
       context.err.write('The page is not built. To build it, run: npm run page\n');

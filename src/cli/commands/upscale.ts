@@ -10,6 +10,7 @@ import { createUpscaler } from '../../upscaling/upscaler.ts';
 import { defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { createProgress } from '../progress.ts';
+import { excluding } from '../needed-options.ts';
 import { flag, integer, number, text, UsageError } from '../options.ts';
 
 const options = {
@@ -24,7 +25,7 @@ const options = {
   ),
   tile: integer(['--tile'], 'side of a tile in pixels, 0 for none (default: 192; SCUNet 256)', { min: 0, max: 4096 }),
   overlap: integer(['--overlap'], 'pixels that neighbouring tiles share (default: 8)', { min: 0, max: 1024 }),
-  outdir: text(['--outdir'], 'DIR', 'folder for the results (default: outputs/upscaled)'),
+  outdir: excluding(text(['--outdir'], 'DIR', 'folder for the results (default: outputs/upscaled)'), '--output'),
   output: text(['--output', '-o'], 'FILE', 'path of the result, for one picture'),
   device: engineOptions.device,
   threads: engineOptions.threads,
