@@ -4,20 +4,22 @@
  */
 
 import { numberToFloat16 } from '../tensor/convert.ts';
+import { kBlockSize, writeQ2K, writeQ3K, writeQ4K, writeQ5K, writeQ6K } from './gguf-quantise-k.ts';
 
-/** Writes the block of `values[from .. from + 32]` to `out` at `at`. */
+/** Writes the block of `values` from `from` on to `out` at `at`. */
 type WriteBlock = (values: Float32Array, from: number, out: DataView, at: number) => void;
 
 export interface BlockWriter {
   /** Number of the type in the format, and of files that are mostly of it (`general.file_type`). */
   readonly type: number;
   readonly fileType: number;
+  /** Elements of a block, and its bytes. */
+  readonly size: number;
   readonly bytes: number;
   readonly write: WriteBlock;
 }
 
-/** Elements of a block. */
-export const blockSize = 32;
+const blockSize = 32;
 
 const round = Math.fround;
 const inverse = (step: number): number => (step === 0 ? 0 : round(1 / step));
@@ -114,20 +116,41 @@ const betweenBlock =
   };
 
 export const blockWriters = {
-  q8_0: { type: 8, fileType: 7, bytes: 34, write: q8 },
-  q4_0: { type: 2, fileType: 2, bytes: 18, write: symmetricBlock(8) },
-  q4_1: { type: 3, fileType: 3, bytes: 20, write: betweenBlock(15) },
-  q5_0: { type: 6, fileType: 8, bytes: 22, write: symmetricBlock(16) },
-  q5_1: { type: 7, fileType: 9, bytes: 24, write: betweenBlock(31) },
+  q8_0: { type: 8, fileType: 7, size: blockSize, bytes: 34, write: q8 },
+  q4_0: { type: 2, fileType: 2, size: blockSize, bytes: 18, write: symmetricBlock(8) },
+  q4_1: { type: 3, fileType: 3, size: blockSize, bytes: 20, write: betweenBlock(15) },
+  q5_0: { type: 6, fileType: 8, size: blockSize, bytes: 22, write: symmetricBlock(16) },
+  q5_1: { type: 7, fileType: 9, size: blockSize, bytes: 24, write: betweenBlock(31) },
+  q2_K: { type: 10, fileType: 10, size: kBlockSize, bytes: 84, write: writeQ2K },
+  q3_K: { type: 11, fileType: 11, size: kBlockSize, bytes: 110, write: writeQ3K },
+  q4_K: { type: 12, fileType: 14, size: kBlockSize, bytes: 144, write: writeQ4K },
+  q5_K: { type: 13, fileType: 16, size: kBlockSize, bytes: 176, write: writeQ5K },
+  q6_K: { type: 14, fileType: 18, size: kBlockSize, bytes: 210, write: writeQ6K },
 } as const satisfies Readonly<Record<string, BlockWriter>>;
 
 export type QuantisedType = keyof typeof blockWriters;
 
-/** The blocks of values whose count is a multiple of 32. */
+/** The types with blocks of 32 for rows that are no whole blocks of 256, as llama.cpp chooses them. */
+const shorterBlocks: Readonly<Partial<Record<QuantisedType, QuantisedType>>> = {
+  q2_K: 'q4_0',
+  q3_K: 'q4_0',
+  q4_K: 'q5_0',
+  q5_K: 'q5_1',
+  q6_K: 'q8_0',
+};
+
+/** The type for rows of so many elements: the wanted one, or one of shorter blocks; undefined where no block fits. */
+export function typeForRows(wanted: QuantisedType, elements: number): QuantisedType | undefined {
+  if (elements % blockWriters[wanted].size === 0) return wanted;
+  const shorter = shorterBlocks[wanted];
+  return shorter && typeForRows(shorter, elements);
+}
+
+/** The blocks of values whose count is a multiple of a block's. */
 export function quantised(values: Float32Array, name: QuantisedType): Uint8Array {
-  const { bytes, write } = blockWriters[name];
-  const out = new Uint8Array((values.length / blockSize) * bytes);
+  const { bytes, size, write } = blockWriters[name];
+  const out = new Uint8Array((values.length / size) * bytes);
   const view = new DataView(out.buffer);
-  for (let i = 0; i * blockSize < values.length; i++) write(values, i * blockSize, view, i * bytes);
+  for (let i = 0; i * size < values.length; i++) write(values, i * size, view, i * bytes);
   return out;
 }

@@ -3,8 +3,8 @@
  * multiple of 32 bytes.
  *
  * Which tensors are quantised follows ComfyUI-GGUF (tools/convert.py) and stable-diffusion.cpp (`tensor_should_be_converted`): matrices whose rows
- * are whole blocks. Vectors, small tensors and the embeddings of time and vector stay float32, other tensors float16. For ComfyUI-GGUF convolutions
- * are flattened to rows of 256, with their shape as `comfy.gguf.orig_shape.NAME`.
+ * are whole blocks; rows of a K type that are not take a type with blocks of 32. Vectors, small tensors and the embeddings of time and vector stay
+ * float32, other tensors float16. For ComfyUI-GGUF convolutions are flattened to rows of 256, with their shape as `comfy.gguf.orig_shape.NAME`.
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
@@ -12,7 +12,7 @@ import { convert, toFloat32 } from '../tensor/convert.ts';
 import { byteSize, type DType, floatDTypes } from '../tensor/dtype.ts';
 import { bytesOf, elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
-import { blockSize, blockWriters, quantised, type QuantisedType } from './gguf-quantise.ts';
+import { blockWriters, quantised, type QuantisedType, typeForRows } from './gguf-quantise.ts';
 
 export type GgufType = QuantisedType | 'float16' | 'float32' | 'bfloat16';
 
@@ -69,7 +69,8 @@ function storedAs(
   const [out = 0, from = 0] = shape;
   const isEnd = shape.length === 4 && Math.min(out, from) <= 4;
   if (architecture !== undefined && isEnd) return { as: 'float32', shape };
-  if (shape.length === 2 && from % blockSize === 0) return { as: wanted, shape };
+  const ofRows = shape.length === 2 ? typeForRows(wanted, from) : undefined;
+  if (ofRows) return { as: ofRows, shape };
   if (architecture !== undefined && shape.length > 1 && count % 256 === 0)
     return { as: wanted, shape: [count / 256, 256] };
   return { as: 'float16', shape };
@@ -89,7 +90,7 @@ function planned(source: WeightSource, options: GgufOptions): Stored[] {
         'invalid-argument',
         `The tensor ${entry.name} has ${shape.length} axes; GGUF has at most 4.`,
       );
-    const bytes = isQuantised(as) ? (count / blockSize) * blockWriters[as].bytes : count * byteSize(as);
+    const bytes = isQuantised(as) ? (count / blockWriters[as].size) * blockWriters[as].bytes : count * byteSize(as);
     return { entry, shape, as, bytes };
   });
 }

@@ -1,10 +1,14 @@
-"""Blocks of GGUF's types for fixed numbers, by the Python package gguf: writes fixtures/families/gguf/quantised.json.
+"""Blocks of GGUF's types for fixed numbers, by the Python package gguf, and of the K types by ggml's own functions, which the package lacks:
+writes fixtures/families/gguf/quantised.json. Needs a C compiler, and src/ggml-quants.c of https://github.com/ggml-org/ggml.
 
-    pip install gguf numpy && python tools/peers/gguf_quantise.py
+    pip install gguf numpy && python tools/peers/gguf_quantise.py ggml/src/ggml-quants.c
 """
 
 import hashlib
 import json
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +28,60 @@ out = {
     name: hashlib.sha256(quants.quantize(values.reshape(-1, 32), GGMLQuantizationType[name.upper()]).tobytes()).hexdigest()
     for name in ["q8_0", "q4_0", "q4_1", "q5_0", "q5_1"]
 }
+
+# The functions are taken out of the file, so that nothing else of ggml has to be built.
+source = Path(sys.argv[1]).read_text()
+HEADS = [
+    "static inline int nearest_int",
+    "static float make_qx_quants",
+    "static float make_q3_quants",
+    "static float make_qkx2_quants",
+    "static inline void get_scale_min_k4",
+    *(f"void quantize_row_q{n}_K_ref" for n in range(2, 7)),
+]
+PRELUDE = """
+#include <assert.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#define GGML_RESTRICT restrict
+#define QK_K 256
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define GROUP_MAX_EPS 1e-15f
+typedef uint16_t ggml_half;
+static ggml_half to_half(float f) { _Float16 v = (_Float16)f; ggml_half bits; memcpy(&bits, &v, 2); return bits; }
+static float from_half(ggml_half bits) { _Float16 v; memcpy(&v, &bits, 2); return (float)v; }
+#define GGML_FP32_TO_FP16 to_half
+#define GGML_FP16_TO_FP32 from_half
+typedef struct { uint8_t scales[16]; uint8_t qs[64]; ggml_half d, dmin; } block_q2_K;
+typedef struct { uint8_t hmask[32]; uint8_t qs[64]; uint8_t scales[12]; ggml_half d; } block_q3_K;
+typedef struct { ggml_half d, dmin; uint8_t scales[12]; uint8_t qs[128]; } block_q4_K;
+typedef struct { ggml_half d, dmin; uint8_t scales[12]; uint8_t qh[32]; uint8_t qs[128]; } block_q5_K;
+typedef struct { uint8_t ql[128]; uint8_t qh[64]; int8_t scales[16]; ggml_half d; } block_q6_K;
+"""
+MAIN = """
+int main(void) {
+  const long n = %d;
+  float *x = malloc(4 * n);
+  if (fread(x, 4, n, stdin) != (size_t)n) return 1;
+  const size_t bytes = n / 256 * sizeof(block_q%d_K);
+  void *y = malloc(bytes);
+  quantize_row_q%d_K_ref(x, y, n);
+  return fwrite(y, 1, bytes, stdout) == bytes ? 0 : 1;
+}
+"""
+with tempfile.TemporaryDirectory() as folder:
+    for n in range(2, 7):
+        functions = [source[(at := source.index(head)) : source.index("\n}\n", at) + 3] for head in HEADS]
+        Path(folder, "k.c").write_text(PRELUDE + "\n".join(functions) + MAIN % (SIZE, n, n))
+        # Without fused multiply-adds, which some processors have and others have not.
+        subprocess.run(["cc", "-O2", "-ffp-contract=off", "-o", "k", "k.c", "-lm"], cwd=folder, check=True)
+        blocks = subprocess.run([Path(folder, "k")], input=values.tobytes(), stdout=subprocess.PIPE, check=True).stdout
+        out[f"q{n}_K"] = hashlib.sha256(blocks).hexdigest()
 out["values"] = hashlib.sha256(values.tobytes()).hexdigest()
 path = Path(__file__).parents[2] / "fixtures/families/gguf/quantised.json"
 path.write_text(json.dumps(out, indent=2) + "\n")

@@ -12,7 +12,22 @@ import type { WeightSource } from '../../weights/weight-source.ts';
 import type { GgufType } from '../../formats/gguf-write.ts';
 import type { WriteOptions } from '../convert-files.ts';
 
-const dtypeNames = ['f16', 'f32', 'bf16', 'int8', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0'] as const;
+const dtypeNames = [
+  'f16',
+  'f32',
+  'bf16',
+  'int8',
+  'q8_0',
+  'q6_K',
+  'q5_K',
+  'q5_1',
+  'q5_0',
+  'q4_K',
+  'q4_1',
+  'q4_0',
+  'q3_K',
+  'q2_K',
+] as const;
 
 const options = {
   layout: choice(

@@ -40,7 +40,7 @@ export interface ModelCatalogOptions {
   readonly hashes?: HashCache | undefined;
 }
 
-const endings = new Set(['.safetensors', '.ckpt']);
+const endings = new Set(['.safetensors', '.ckpt', '.gguf']);
 
 async function isFolderModel(path: string): Promise<boolean> {
   return stat(join(path, 'model_index.json')).then(
