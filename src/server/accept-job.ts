@@ -34,12 +34,32 @@ async function withWorker(context: ServerContext, request: JobRequest, source: N
 /** Accepts a job; it is in the queue when this returns. Throws `invalid-argument` and others at a field, `busy`, `not-found`. */
 export async function acceptJob(
   context: ServerContext,
-  { owner, source, priority, draft, fields = {}, controlPlace, id = randomUUID() }: Submission,
+  { draft, fields = {}, controlPlace, ...rest }: Submission,
 ): Promise<PictureJob> {
-  const { queue, limits, metrics, watch } = context;
-  if (context.isStopping())
+  assertOpen(context);
+  const request = await decideJob(context, draft, fields, rest.source, controlPlace);
+  return acceptDecided(context, { ...rest, request });
+}
+
+/** Throws `busy` while the server is stopping. */
+function assertOpen({ isStopping }: ServerContext): void {
+  if (isStopping())
     throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
-  const decided = await decideJob(context, draft, fields, source, controlPlace);
+}
+
+/** Accepts a job that `decideJob` has decided. Throws `busy`. */
+export async function acceptDecided(
+  context: ServerContext,
+  {
+    owner,
+    source,
+    priority,
+    request: decided,
+    id = randomUUID(),
+  }: Omit<Submission, 'draft' | 'fields' | 'controlPlace'> & { readonly request: JobRequest },
+): Promise<PictureJob> {
+  assertOpen(context);
+  const { queue, limits, metrics, watch } = context;
   const request = await withWorker(context, decided, source);
   try {
     const job = await queue.add({ id, owner, source, priority, request }, limits);

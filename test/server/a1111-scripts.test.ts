@@ -177,6 +177,20 @@ test('loopback goes on from its own picture, and SD upscale paints the tiles of 
   assert.match(large.info.infotexts[0] ?? '', /SD upscale overlap: 32/);
 });
 
+test('a script that asks for more jobs than allowed is refused before it describes them or cuts a picture into tiles', async () => {
+  const source = await base64Png(testImage(512, 512));
+  for (const [more, args] of [
+    [{ script_name: 'Loopback', n_iter: 2 ** 50 }, [32, 0.4, 'Linear']],
+    [{ script_name: 'SD upscale' }, ['', 63, 'Lanczos', 4]],
+    [{ script_name: 'SD upscale', n_iter: 2 ** 50 }, ['', 0, 'Lanczos', 1]],
+  ] as const) {
+    const body = { ...small, init_images: [source], ...more, script_args: args };
+    const answer = await server.json('POST', '/sdapi/v1/img2img', body);
+    assert.equal(answer.status, 422, JSON.stringify(answer.body).slice(0, 300));
+    assert.match(JSON.stringify(answer.body), /ensure that there are at most 256/);
+  }
+});
+
 test('a plot beyond the limits, with an unknown axis or a wrong value is refused before any work', async () => {
   const refused = async (args: readonly unknown[]): Promise<string> => {
     const answer = await server.json('POST', '/sdapi/v1/txt2img', {

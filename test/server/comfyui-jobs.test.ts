@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { finishedWorkflows } from '../../src/server/comfyui/history.ts';
+import type { JobQueue } from '../../src/server/queue/queue.ts';
 import { pocketGraph } from './comfyui-graph.ts';
 import { alice, bob, keys } from './callers.ts';
 import { startTestServer, type TestServer } from './start.ts';
@@ -115,4 +117,27 @@ test('a caller sees nothing of another', async () => {
   assert.equal((await server.json('GET', `/api/jobs/${id}`, undefined, bob)).status, 404);
   const { body } = await server.json('GET', '/global_subgraphs', undefined, bob);
   assert.deepEqual(body, {});
+});
+
+test('a history without an end is read to 32 MiB, for one request of a caller at a time and in turn with others', async () => {
+  let [reading, most, turns] = [0, 0, 0];
+  const request = { task: 'workflow', prompt: ' '.repeat(2 ** 20), extra: '{}' };
+  const queue = {
+    async list() {
+      most = Math.max(most, ++reading);
+      await wait(1);
+      reading--;
+      return { jobs: [{ id: 'a', state: 'done', request }], next: 'a' };
+    },
+  } as unknown as JobQueue;
+  const others = setInterval(() => turns++, 1);
+  const counted = async (): Promise<number> => {
+    let count = 0;
+    for await (const { id } of finishedWorkflows({ queue }, 'x')) count += id.length;
+    return count;
+  };
+  assert.deepEqual(await Promise.all([counted(), counted()]), [31, 31]);
+  clearInterval(others);
+  assert.equal(most, 1);
+  assert.ok(turns > 0);
 });

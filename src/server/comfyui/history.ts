@@ -4,10 +4,13 @@ import type { ServerContext } from '../context.ts';
 import { isWorkflowJob, type WorkflowJob, type WorkflowOutcome } from '../job.ts';
 import { jobIdOf } from './submit-prompt.ts';
 
-/** Characters of one answer; older workflows are left out beyond it. */
+/** Characters of one answer, and of the workflows that are read for one; older workflows are left out beyond it. */
 const longestAnswer = 32 * 2 ** 20;
 
 const pageSize = 100;
+
+/** Callers whose finished workflows are being read. */
+const readings = new Map<string, Promise<void>>();
 
 export interface HistoryQuery {
   /** How many of the newest; undefined for all. */
@@ -52,15 +55,34 @@ function historyItem(job: WorkflowJob): string {
   return `${JSON.stringify(job.request.promptId)}:{"prompt":${queueItem(job)},${JSON.stringify(rest).slice(1)}`;
 }
 
-/** Finished workflows, the newest first. What was taken out of the queue before it ran is not among them. */
+/**
+ * Finished workflows, the newest first, `most` characters of them. What was taken out of the queue before it ran is not among them. Pages are
+ * read in turn with the requests of others, and for one caller by one request at a time: thousands of large workflows may be kept.
+ */
 export async function* finishedWorkflows(
-  { queue }: ServerContext,
+  { queue }: Pick<ServerContext, 'queue'>,
   owner: string,
+  most = longestAnswer,
 ): AsyncGenerator<WorkflowJob, void, void> {
-  for (let before: string | null | undefined; before !== null; ) {
-    const page = await queue.list({ owner, source: 'comfyui', before: before ?? undefined, limit: pageSize });
-    for (const job of page.jobs) if (isWorkflowJob(job) && (job.state === 'done' || job.state === 'failed')) yield job;
-    before = page.next;
+  while (readings.has(owner)) await readings.get(owner);
+  let end = (): void => {};
+  readings.set(owner, new Promise((resolve) => (end = resolve)));
+  try {
+    let size = 0;
+    for (let before: string | null | undefined; before !== null; ) {
+      const page = await queue.list({ owner, source: 'comfyui', before: before ?? undefined, limit: pageSize });
+      for (const job of page.jobs) {
+        if (!isWorkflowJob(job)) continue;
+        size += job.request.prompt.length + job.request.extra.length;
+        if (size > most) return;
+        if (job.state === 'done' || job.state === 'failed') yield job;
+      }
+      before = page.next;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    readings.delete(owner);
+    end();
   }
 }
 
@@ -100,6 +122,6 @@ export async function forgetHistory(
     return;
   }
   const ids: string[] = [];
-  for await (const { id } of finishedWorkflows(context, owner)) ids.push(id);
+  for await (const { id } of finishedWorkflows(context, owner, Number.POSITIVE_INFINITY)) ids.push(id);
   for (const id of ids) await context.queue.remove(id);
 }

@@ -3,7 +3,7 @@
 import { plainGrid } from '../../../../image/grid-legend.ts';
 import { nodeImageCodec } from '../../../../image/codec/codec-node.ts';
 import type { Image } from '../../../../image/image.ts';
-import { combineGrid, splitGrid } from '../../../../image/tile-grid.ts';
+import { combineGrid, splitGrid, tilePositions } from '../../../../image/tile-grid.ts';
 import { decideJob, type JobDraft } from '../../../decide-job.ts';
 import { storePicture } from '../../../http/picture-input.ts';
 import type { Answer } from '../../../http/route.ts';
@@ -12,8 +12,9 @@ import { fieldNames } from '../field-names.ts';
 import { upscalerNamed, upscalerNames } from '../upscaler-table.ts';
 import {
   answerScript,
-  checkDrafts,
+  checkCount,
   composed,
+  decideAll,
   firstMade,
   fixedSeeds,
   type Made,
@@ -47,17 +48,17 @@ async function runLoopback(call: ScriptCall): Promise<Answer> {
   if (args.choice(3) !== 'None') args.refuse(3, 'this server has no network that describes pictures; use None');
   const body = fixedSeeds(call, { ...call.body, batch_size: 1 });
   const batches = Math.max(1, body.n_iter ?? 1);
+  checkCount(call, loops * batches);
   const drafts: JobDraft[] = [];
   for (let i = 0; i < loops * batches; i++) {
     const draft = await call.draftOf({ ...body, n_iter: 1, seed: Number(body.seed) + i });
     drafts.push({ ...draft, strength: strengthAt(i % loops, loops, draft.strength ?? 0.75, last, curve) });
   }
-  await checkDrafts(call, drafts);
   const made: Made[] = [];
-  for (const [i, draft] of drafts.entries()) {
+  for (const [i, request] of (await decideAll(call, drafts)).entries()) {
     const before = i % loops === 0 ? undefined : made.at(-1)?.result.images[0]?.id;
-    const inpaint = before && draft.inpaint ? { ...draft.inpaint, fill: 'original' as const } : draft.inpaint;
-    const job = await makeOne(call, { ...draft, inpaint, ...(before ? { image: before } : {}) }, call.caller.signal);
+    const inpaint = before && request.inpaint ? { ...request.inpaint, fill: 'original' as const } : request.inpaint;
+    const job = await makeOne(call, { ...request, inpaint, ...(before ? { image: before } : {}) }, call.caller.signal);
     made.push(job);
     if (job.result.interrupted) break;
   }
@@ -110,11 +111,17 @@ async function runUpscale(call: ScriptCall): Promise<Answer> {
       `the enlarged picture (${source.width} x ${source.height}) is smaller than a tile (${width} x ${height}, width and height)`,
     );
   if (overlap >= Math.min(width, height)) args.refuse(1, 'ensure this value is smaller than the sides of a tile');
+  const tilesAlong = (side: number, tile: number): number => tilePositions(side, tile, overlap).length;
+  checkCount(call, tilesAlong(source.width, width) * tilesAlong(source.height, height) * rounds);
   const tiles = splitGrid(source, { width, height }, overlap);
-  const count = tiles.length * rounds;
-  await checkDrafts(
+  // As in A1111: seeds count up within a batch, and each batch begins one seed after the batch before.
+  const seedOf = (round: number, i: number): number => Number(body.seed) + round + Math.floor(i / batch) + (i % batch);
+  const requests = await decideAll(
     call,
-    Array.from({ length: Math.min(count, 2 ** 16) }, () => draft),
+    Array.from({ length: rounds * tiles.length }, (_, i): JobDraft => {
+      const seed = seedOf(Math.floor(i / tiles.length), i % tiles.length);
+      return { ...draft, resizeMode: 'stretch', seed };
+    }),
   );
   const ids = await Promise.all(
     tiles.map(
@@ -125,10 +132,11 @@ async function runUpscale(call: ScriptCall): Promise<Answer> {
   const shown: Shown[] = [];
   let like: Made | undefined;
   for (let round = 0; round < rounds; round++) {
-    // As in A1111: seeds count up within a batch, and each batch begins one seed after the batch before.
-    const seedOf = (i: number): number => Number(body.seed) + round + Math.floor(i / batch) + (i % batch);
-    const drafts = ids.map((image, i): JobDraft => ({ ...draft, image, resizeMode: 'stretch', seed: seedOf(i) }));
-    const made = await makeAll(call, drafts);
+    const ofRound = requests.slice(round * tiles.length, (round + 1) * tiles.length);
+    const made = await makeAll(
+      call,
+      ofRound.map((request, i) => ({ ...request, image: ids[i] })),
+    );
     like ??= firstMade(made);
     const pictures = await Promise.all(made.map((job) => pictureOf(call, job)));
     const whole = combineGrid(

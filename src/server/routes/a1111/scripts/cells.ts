@@ -3,12 +3,12 @@
 import { StableDiffusionError } from '../../../../errors.ts';
 import { nodeImageCodec } from '../../../../image/codec/codec-node.ts';
 import { flatten, type Image } from '../../../../image/image.ts';
-import { acceptJob, awaitJob } from '../../../accept-job.ts';
+import { acceptDecided, awaitJob } from '../../../accept-job.ts';
 import { workOf } from '../../../admission/work.ts';
 import { decideJob, type JobDraft } from '../../../decide-job.ts';
 import { invalidField } from '../../../http/problem.ts';
 import { type Answer, json } from '../../../http/route.ts';
-import type { JobResult, PictureJob, ResultImage } from '../../../job.ts';
+import type { JobRequest, JobResult, PictureJob, ResultImage } from '../../../job.ts';
 import { droppedSettings } from '../dropped-settings.ts';
 import { fieldNames } from '../field-names.ts';
 import { parametersOf } from '../generation-fields.ts';
@@ -27,18 +27,25 @@ export function fixedSeeds<B extends Body>({ context }: ScriptCall, body: B): B 
   return { ...body, seed: fixed(body.seed), subseed: fixed(body.subseed) };
 }
 
-/** Refuses jobs that together are more than one request may ask for. */
-export async function checkDrafts({ context, args }: ScriptCall, drafts: readonly JobDraft[]): Promise<void> {
-  const { limits } = context;
+/** Refuses more jobs than one request may ask for, before any of them is described. */
+export function checkCount({ context: { limits }, args }: ScriptCall, count: number): void {
   if (args.length > 100) throw invalidField(['body', 'script_args'], 'ensure this value has at most 100 items');
-  if (drafts.length > limits.scriptPictures)
+  if (count > limits.scriptPictures)
     throw invalidField(
       ['body', 'script_args'],
-      `it asks for ${drafts.length} pictures; ensure that there are at most ${limits.scriptPictures}`,
+      `it asks for ${count} pictures; ensure that there are at most ${limits.scriptPictures}`,
     );
+}
+
+/** Decides all jobs, each once. Refuses those that together are more than one request may ask for. */
+export async function decideAll(call: ScriptCall, drafts: readonly JobDraft[]): Promise<readonly JobRequest[]> {
+  checkCount(call, drafts.length);
+  const { limits } = call.context;
+  const requests: JobRequest[] = [];
   let [work, pixels, count] = [0, 0, 0];
   for (const draft of drafts) {
-    const request = await decideJob(context, draft, fieldNames, 'a1111');
+    const request = await decideJob(call.context, draft, fieldNames, 'a1111');
+    requests.push(request);
     const { width, height } = request.hires ?? request;
     work += workOf(request);
     pixels += width * height * request.prompts.length;
@@ -52,21 +59,16 @@ export async function checkDrafts({ context, args }: ScriptCall, drafts: readonl
   for (const [value, most, what] of checks)
     if (value > most)
       throw invalidField(['body', 'script_args'], `it asks for ${value} ${what}; ensure that it is at most ${most}`);
+  return requests;
 }
 
 /** Makes one job. */
 export async function makeOne(
   { context, caller, body }: ScriptCall,
-  draft: JobDraft,
+  request: JobRequest,
   signal: AbortSignal,
 ): Promise<Made> {
-  const job = await acceptJob(context, {
-    owner: caller.owner,
-    source: 'a1111',
-    priority: 'normal',
-    draft,
-    fields: fieldNames,
-  });
+  const job = await acceptDecided(context, { owner: caller.owner, source: 'a1111', priority: 'normal', request });
   if (body.force_task_id) context.tasks.set(caller.owner, body.force_task_id.slice(0, 200), job.id);
   return awaitJob(context, job, signal);
 }
@@ -75,15 +77,15 @@ export async function makeOne(
  * Makes jobs that do not depend on one another, in the order given. After an interrupted one the rest is cancelled and missing, as A1111's
  * scripts end. Throws what a job failed with; the others are cancelled then.
  */
-export async function makeAll(call: ScriptCall, drafts: readonly JobDraft[]): Promise<(Made | undefined)[]> {
+export async function makeAll(call: ScriptCall, requests: readonly JobRequest[]): Promise<(Made | undefined)[]> {
   const stop = new AbortController();
   const signal = AbortSignal.any([call.caller.signal, stop.signal]);
   let [isInterrupted, failure] = [false, undefined as unknown];
   const made = await Promise.all(
-    drafts.map(async (draft): Promise<Made | undefined> => {
+    requests.map(async (request): Promise<Made | undefined> => {
       if (signal.aborted) return undefined;
       try {
-        const job = await makeOne(call, draft, signal);
+        const job = await makeOne(call, request, signal);
         isInterrupted ||= job.result.interrupted;
         if (job.result.interrupted) stop.abort();
         return job;

@@ -17,8 +17,8 @@ import { atField } from '../../../http/problem.ts';
 import type { Answer } from '../../../http/route.ts';
 import {
   answerScript,
-  checkDrafts,
   composed,
+  decideAll,
   firstMade,
   fixedSeeds,
   makeAll,
@@ -204,12 +204,11 @@ async function run(call: ScriptCall): Promise<Answer> {
     );
   const plot: Plot = { call, chosen, settings };
   const bodies = await atField(['body', 'script_args'], async () => cellsOf(plot));
-  const drafts = await Promise.all(bodies.map(call.draftOf));
-  await checkDrafts(call, drafts);
+  const requests = await decideAll(call, await Promise.all(bodies.map(call.draftOf)));
   const order = orderOf(chosen);
   const inOrder = await makeAll(
     call,
-    order.map((i) => drafts[i] as (typeof drafts)[number]),
+    order.map((i) => requests[i] as (typeof requests)[number]),
   );
   const made = bodies.map((_, i) => inOrder[order.indexOf(i)]);
   const like = firstMade(made);

@@ -7,7 +7,7 @@ import { legendGrid, matrixLegend } from '../../../../image/grid-legend.ts';
 import { legendFont } from '../../../../image/legend-font-node.ts';
 import { atField } from '../../../http/problem.ts';
 import type { Answer } from '../../../http/route.ts';
-import { answerScript, checkDrafts, composed, firstMade, fixedSeeds, makeAll, pictureOf, shownOf } from './cells.ts';
+import { answerScript, composed, decideAll, firstMade, fixedSeeds, makeAll, pictureOf, shownOf } from './cells.ts';
 import type { Body, Script, ScriptCall } from './script.ts';
 
 async function runMatrix(call: ScriptCall): Promise<Answer> {
@@ -28,9 +28,7 @@ async function runMatrix(call: ScriptCall): Promise<Answer> {
       n_iter: 1,
     }),
   );
-  const drafts = await Promise.all(bodies.map(call.draftOf));
-  await checkDrafts(call, drafts);
-  const made = await makeAll(call, drafts);
+  const made = await makeAll(call, await decideAll(call, await Promise.all(bodies.map(call.draftOf))));
   const like = firstMade(made);
   const cells = await Promise.all(made.map((job) => pictureOf(call, job)));
   const grid = await legendGrid(cells, { ...matrixLegend(parts), margin }, legendFont);
@@ -137,9 +135,7 @@ async function runLines(call: ScriptCall): Promise<Answer> {
       throw new StableDiffusionError('invalid-argument', `Line ${i + 1} has an option whose value is not a number.`, {
         details: { where: ['body', 'script_args', 3] },
       });
-  const drafts = await Promise.all(bodies.map(call.draftOf));
-  await checkDrafts(call, drafts);
-  const made = await makeAll(call, drafts);
+  const made = await makeAll(call, await decideAll(call, await Promise.all(bodies.map(call.draftOf))));
   return answerScript(call, firstMade(made), await shownOf(call, made), 0);
 }
 
