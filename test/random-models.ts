@@ -32,7 +32,7 @@ export const kl =
   '{target: ldm.models.autoencoder.AutoencoderKL, params: {embed_dim: 4, lossconfig: {target: torch.nn.Identity}, ddconfig: {double_z: true, z_channels: 4, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0}}}';
 export const vq =
   '{target: ldm.models.autoencoder.VQModelInterface, params: {embed_dim: 3, n_embed: 64, lossconfig: {target: torch.nn.Identity}, ddconfig: {double_z: false, z_channels: 3, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0}}}';
-const vocabulary = [
+export const vocabulary = [
   '[PAD]',
   '[UNK]',
   '[CLS]',

@@ -33,6 +33,7 @@ import { unetMap } from './layouts/unet.ts';
 import { linearAttentionMap, projectionMap, safetyCheckerMap, textModelMap } from './layouts/variants.ts';
 import { t5EncoderWeights } from './layouts/t5-encoder.ts';
 import { lpipsWeights } from './lpips-weights.ts';
+import { lucidPrefixes } from './lucid-file.ts';
 import { renamed } from './rename.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -54,7 +55,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   encoder_unet: [unet, 'model.'],
   ddpm_unet: [unet, 'model.'],
   if_unet: [],
-  lucid_unet: ['ema_model.model.', 'model.model.', 'model.'],
+  lucid_unet: lucidPrefixes.filter((prefix) => prefix !== ''),
   controlnet: ['control_model.'],
   t2i_adapter: ['adapter.'],
   t2i_style: [],

@@ -50,12 +50,13 @@ import {
   isSpatialRescaler,
 } from './infer/embedders.ts';
 import { inferDiscriminator, inferLpips, isDiscriminator, isLpips } from './infer/losses.ts';
-import { inferDdpmUNet, inferLucidUNet, isDdpmUNet, isLucidUNet } from './infer/pixel-unets.ts';
+import { inferDdpmUNet, inferLucidUNet, isDdpmUNet } from './infer/pixel-unets.ts';
 import { type Entries, hasPrefix, type Inferred, inferred } from './infer/shapes.ts';
 import { inferIfUNet, isIfUNetFile } from './infer/if-unet.ts';
 import { inferT5Encoder, isT5Encoder } from './infer/t5-encoder.ts';
 import { inferCompVisUNet, inferDiffusersUNet, isCompVisUNet, isDiffusersUNet } from './infer/unet.ts';
 import { safetyCheckerMap } from './layouts/variants.ts';
+import { openLucidFile } from './lucid-file.ts';
 import { renamed } from './rename.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -78,7 +79,6 @@ const detectors: readonly Detector[] = [
   { matches: isCompVisUNet, infer: ({ entries }) => inferCompVisUNet(entries) },
   { matches: isDiffusersUNet, infer: ({ entries }) => inferDiffusersUNet(entries) },
   { matches: isDdpmUNet, infer: ({ entries }) => inferDdpmUNet(entries) },
-  { matches: isLucidUNet, infer: ({ entries }) => inferLucidUNet(entries) },
   { matches: isControlNet, infer: ({ entries }) => inferControlNet(entries) },
   { matches: isDiffusersControlNet, infer: ({ entries }) => inferDiffusersControlNet(entries) },
   { matches: isT2IStyle, infer: ({ entries }) => inferT2IStyle(entries) },
@@ -176,6 +176,11 @@ export function detectNetwork(source: WeightSource): DetectedNetwork {
       'model-unknown',
       `${source.label} holds several networks (${prefixes.join(', ')}); open it as a checkpoint, or choose one part.`,
     );
+  }
+  const lucid = prefixes.length === 0 ? openLucidFile(source) : undefined;
+  if (lucid) {
+    const { config, assumed } = inferLucidUNet(lucid.unet.entries);
+    return { ...canonicalWeights(lucid.unet, config), config, assumed };
   }
   const prefix = prefixes[0] ?? lonePrefixes.find((candidate) => hasPrefix(source.entries, candidate)) ?? '';
   const bare = unnested(withoutPrefix(source, prefix));

@@ -131,6 +131,7 @@ const lone: Readonly<Partial<Record<NetworkConfig['kind'], readonly [name: strin
     'a UNet alone',
     'It was saved without autoencoder and text encoder: give these with --vae and --text-encoder.',
   ],
+  lucid_unet: ['a model of denoising-diffusion-pytorch', 'Its pictures come from sd sample.'],
   clip_text: ["CLIP's text encoder alone", 'Give it with --text-encoder, together with a UNet.'],
   taesd: ['a TAESD autoencoder', 'Give it with --taesd, for previews.'],
   safety_checker: ['a safety checker alone', onlyV1],

@@ -45,7 +45,7 @@ export async function openCheckpointAt(path: string, options: OpenCheckpointOpti
     const checkpoint = await openCheckpointAt(unet, { textEncoder: textEncoders, vae: own, ...options });
     return { ...checkpoint, label: path };
   }
-  const configPath = options.config ?? (await existing(path.replace(/\.[^./\\]+$/, '.yaml')));
+  const configPath = options.config ?? (await existing(`${path.replace(/\.[^./\\]+$/, '')}.yaml`));
   const config = configPath === undefined ? undefined : await readConfigFile(configPath);
   const pretrained = configPath === undefined ? undefined : await pretrainedBeside(config, configPath);
   const vae = options.vae ?? (await vaeBeside(path));

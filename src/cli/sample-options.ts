@@ -28,13 +28,13 @@ export const sampleOptions = {
   model: text(
     ['--model', '--ckpt'],
     'MODEL',
-    'a model of guided-diffusion (.pt), or a checkpoint or diffusers folder of text, of classes or unconditional (required)',
+    'a model of guided-diffusion or denoising-diffusion-pytorch (.pt), or a checkpoint or diffusers folder of text, of classes or unconditional (required)',
   ),
   config: text(['--config'], 'FILE', "the model's YAML (default: FILE.yaml next to it, else inferred)"),
   flags: text(
     ['--flags'],
     'TEXT',
-    'guided-diffusion: the flags of the model and the process, as in its README: "--image_size 64 --class_cond True …" (default: those of the published file of this name)',
+    'guided-diffusion: the flags of the model and the process, as in its README: "--image_size 64 --class_cond True …" (default: those of the published file of this name); denoising-diffusion-pytorch: what its file does not hold, such as "--objective pred_noise"',
   ),
   count: integer(['--count', '-n'], 'pictures of the whole set (default: as many as prompts or small pictures)', {
     min: 1,
@@ -52,7 +52,7 @@ export const sampleOptions = {
   ),
   shard,
   seed: integer(['--seed'], 'seed of the set; picture i depends on it and on i alone (default: 0)', { min: 0 }),
-  steps: integer(['--steps', '--ddim_steps'], 'steps (default: 50; guided-diffusion: all of its process)', {
+  steps: integer(['--steps', '--ddim_steps'], 'steps (default: 50; models of pixels: all of their process)', {
     min: 1,
     max: 10_000,
   }),

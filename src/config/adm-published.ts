@@ -2,6 +2,7 @@
 
 import { type AdmFlags, admFlags } from './adm-flags.ts';
 import { StableDiffusionError } from '../errors.ts';
+import { flagPairs, flagValue } from './flag-pairs.ts';
 import { configError } from './validate.ts';
 
 type Given = Readonly<Record<string, unknown>>;
@@ -100,7 +101,6 @@ export function storedAdmFlags(metadata: ReadonlyMap<string, unknown> | undefine
   }
 }
 
-const values: Readonly<Record<string, boolean>> = { true: true, True: true, false: false, False: false };
 /** Flags that place the work, and that only training reads. */
 const ignored = [
   'use_fp16',
@@ -127,25 +127,15 @@ const texts = [
 
 /** Flags as a command line of guided-diffusion has them: `--image_size 64 --class_cond True`. Throws `config-invalid`. */
 export function parseAdmFlags(text: string): Given {
-  const words = text
-    .trim()
-    .split(/[\s=]+/)
-    .filter((word) => word !== '');
   const known = Object.keys(admFlags({}));
   const found: Record<string, unknown> = {};
-  for (let i = 0; i < words.length; i += 2) {
-    const name = (words[i] ?? '').replace(/^--/, '');
-    const value = words[i + 1];
-    if (value === undefined || !words[i]?.startsWith('--'))
-      throw configError(
-        `guided-diffusion's flags are pairs such as --image_size 64; ${JSON.stringify(words[i])} is not.`,
-      );
+  for (const [name, value] of flagPairs(text, 'guided-diffusion')) {
     if (ignored.includes(name)) continue;
     if (!known.includes(name) && name !== 'large_size' && name !== 'small_size')
       throw configError(
         `guided-diffusion has no flag --${name}. Known are ${known.join(', ')}, large_size, small_size.`,
       );
-    found[name] = texts.includes(name) ? value : (values[value] ?? Number(value));
+    found[name] = texts.includes(name) ? value : flagValue(value);
   }
   return found;
 }

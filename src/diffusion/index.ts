@@ -14,6 +14,7 @@ export * from './objective.ts';
 export { predictionAt, predictionOf, type Prediction, target, toEps, toX0 } from './parameterization.ts';
 export * from './sampler.ts';
 export * from './sampler-names.ts';
+export * from './lucid-process.ts';
 export * from './lucid-schedules.ts';
 export * from './model-schedule.ts';
 export { sampleDdim } from './samplers/ddim.ts';

@@ -4,7 +4,8 @@ import { commands } from '../../src/cli/commands.ts';
 import { publishedAdmFlags, publishedAdmModels } from '../../src/config/adm-published.ts';
 import { type Block, code, table } from './block.ts';
 
-interface Published {
+export interface Published {
+  /** Names, separated by commas. */
   readonly file: string;
   readonly what: string;
   readonly command: string;
@@ -71,6 +72,12 @@ const models: readonly Published[] = [
     checked: recorded,
   },
   {
+    file: 'IF-I-M, IF-I-L, IF-I-XL',
+    what: 'text by T5, diffusers folders, with `IF-II-M` or `IF-II-L`',
+    command: 'sd txt2img "…" --model IF-I --enlarge IF-II',
+    checked: recorded,
+  },
+  {
     file: 'CompVis/ldm-celebahq-256',
     what: 'unconditional latents, diffusers folder',
     command: 'sd sample --model FOLDER --count N',
@@ -84,6 +91,13 @@ const models: readonly Published[] = [
   },
 ];
 
+const trainerRow: Published = {
+  file: 'model-100.pt',
+  what: "what denoising-diffusion-pytorch's `Trainer` saves",
+  command: 'sd sample --model model-100.pt --width 128 --count N --steps 250',
+  checked: 'a recorded file and its samples',
+};
+
 const admRow = (name: string): Published => {
   const flags = publishedAdmFlags(name) ?? {};
   const isUpsampler = flags['large_size'] !== undefined;
@@ -94,6 +108,13 @@ const admRow = (name: string): Published => {
   return { file: `${name}.pt`, what, command: `sd sample --model ${name}.pt${more} --steps 250`, checked: names };
 };
 
+const classifierRow = (size: string): Published => ({
+  file: `${size}_classifier.pt`,
+  what: 'classifier of noisy pictures, as a guide',
+  command: `sd sample --model ${size}_diffusion.pt --classifier ${size}_classifier.pt --count N --steps 250`,
+  checked: names,
+});
+
 /** Throws for a command that the program does not have. */
 function checked({ command, ...row }: Published): Published {
   const [, word] = command.split(' ');
@@ -101,12 +122,18 @@ function checked({ command, ...row }: Published): Published {
   return { command, ...row };
 }
 
+/** Published models, each with the command that makes pictures with it. */
+export const publishedModels: readonly Published[] = [
+  ...models,
+  ...publishedAdmModels.map(admRow),
+  ...['64x64', '128x128', '256x256', '512x512'].map(classifierRow),
+  trainerRow,
+].map(checked);
+
 export const publishedBlocks: Readonly<Record<string, Block>> = {
   'published-models': () =>
     table(
       ['model', 'made of', 'command', 'checked by'],
-      [...models, ...publishedAdmModels.map(admRow)]
-        .map(checked)
-        .map(({ file, what, command, checked: by }) => [code(file), what, code(command), by]),
+      publishedModels.map(({ file, what, command, checked: by }) => [code(file), what, code(command), by]),
     ),
 };
