@@ -51,7 +51,7 @@ export async function civitaiFile(version: number, settings: HubSettings, signal
   if (response.status === 401 || response.status === 403)
     throw new StableDiffusionError('forbidden', `Civitai requires a key for version ${version}. Set CIVITAI_TOKEN.`);
   const parsed = response.ok
-    ? versionSchema.safeParse(await boundedJson(response, 4 * 2 ** 20).catch(() => undefined))
+    ? versionSchema.safeParse(await boundedJson(response, 4 * 2 ** 20, settings.civitaiEndpoint).catch(() => undefined))
     : undefined;
   if (!parsed?.success)
     throw new StableDiffusionError('network', `${url} answered HTTP ${response.status} with an unreadable body.`);

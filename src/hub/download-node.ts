@@ -19,6 +19,8 @@ import { reasonOf } from './hub-api-node.ts';
 
 export interface Download {
   readonly url: string;
+  /** The server that named the address; undefined for a person. */
+  readonly from?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Path of the file. */
   readonly path: string;
@@ -35,7 +37,7 @@ export interface Download {
 }
 
 export interface DownloadOptions {
-  readonly fetch: typeof fetch;
+  readonly fetch?: typeof fetch | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called as bytes arrive; `total` if it is known. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
@@ -115,7 +117,7 @@ const sizeOf = (path: string): Promise<number> =>
   );
 
 async function fetchRest(file: Download, partial: string, options: DownloadOptions): Promise<void> {
-  const { url, headers, label } = file;
+  const { url, headers, label, from: namedBy } = file;
   const from = await sizeOf(partial);
   const stalled = new AbortController();
   const signals = [stalled.signal, ...(options.signal ? [options.signal] : [])];
@@ -124,6 +126,7 @@ async function fetchRest(file: Download, partial: string, options: DownloadOptio
     const response = await guardedFetch(options.fetch, url, {
       headers: { ...headers, ...(from > 0 ? { range: `bytes=${from}-` } : {}), 'accept-encoding': 'identity' },
       signal: AbortSignal.any(signals),
+      from: namedBy,
     });
     const start = await startOf(response, from, file);
     const handle = await open(partial, start > 0 ? 'r+' : 'w').catch((cause: unknown) => {

@@ -83,7 +83,10 @@ async function json(
     });
     if (response.ok) {
       const next = nextPage(response.headers.get('link') ?? '');
-      return { value: await boundedJson(response, maximumBytes), next: isOf(endpoint, next) ? next : undefined };
+      return {
+        value: await boundedJson(response, maximumBytes, endpoint),
+        next: isOf(endpoint, next) ? next : undefined,
+      };
     }
   } catch (cause) {
     if (signal?.aborted) throw new StableDiffusionError('aborted', 'The work was cancelled.', { cause });

@@ -15,7 +15,8 @@ export interface HubSettings {
   readonly civitaiEndpoint: string;
   /** `CIVITAI_TOKEN`. */
   readonly civitaiToken: string | undefined;
-  readonly fetch: typeof fetch;
+  /** Instead of the program's own connections. */
+  readonly fetch?: typeof fetch;
 }
 
 /** Settings by the environment. `home` is the person's folder; `savedToken` what `hf auth login` saved. */
@@ -40,7 +41,6 @@ export function hubSettings(
     offline: isSet('HF_HUB_OFFLINE') || isSet('TRANSFORMERS_OFFLINE'),
     civitaiEndpoint: withoutSlashes(environment['CIVITAI_ENDPOINT'] || 'https://civitai.com'),
     civitaiToken: environment['CIVITAI_TOKEN'] || environment['CIVITAI_API_KEY'] || undefined,
-    fetch,
   };
 }
 

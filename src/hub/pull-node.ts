@@ -173,6 +173,7 @@ async function pullFromCivitai(
   await download(
     {
       url: file.url,
+      from: settings.civitaiEndpoint,
       headers: isCivitai(file.url, settings) ? authorization(settings.civitaiToken) : {},
       path,
       lock: join(folder, '.lock'),

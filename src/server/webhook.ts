@@ -6,7 +6,8 @@
 import { createHmac } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { StableDiffusionError } from '../errors.ts';
-import { checkUrl, guardedRequest, type Resolve } from './http/guarded-request.ts';
+import type { Resolve } from '../files/guarded-lookup-node.ts';
+import { checkUrl, guardedRequest } from './http/guarded-request.ts';
 
 export interface WebhookCall {
   /** Whose job it is: each caller has calls of its own that wait. */

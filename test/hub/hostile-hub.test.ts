@@ -75,6 +75,35 @@ test('a public hub leads neither to private addresses, nor from https to http, n
     await assert.rejects(ask('https://8.8.8.8/x', location), code('forbidden'), location);
 });
 
+test('a name that is public when it is checked and private when it is connected to is not followed', async (t) => {
+  let asked = 0;
+  const { address } = await hostile(t, (_, response) => response.end(String(++asked)));
+  const { port } = new URL(address);
+  const rebinding = () => {
+    let lookups = 0;
+    return async () => [{ address: lookups++ === 0 ? '8.8.4.4' : '127.0.0.1', family: 4 }];
+  };
+  const signal = AbortSignal.timeout(5000);
+  const ask = (url: string) =>
+    guardedFetch(undefined, url, { headers: {}, signal, from: 'http://8.8.8.8/', resolve: rebinding() });
+  await assert.rejects(ask(`http://rebinding.example:${port}/`), code('forbidden'));
+  await assert.rejects(ask(`http://127.0.0.1:${port}/`), code('forbidden'));
+  assert.equal(asked, 0);
+});
+
+test('a list of a public server names no files in private networks', async (t) => {
+  const version = {
+    id: 1,
+    name: 'x',
+    files: [{ name: 'a.safetensors', downloadUrl: 'http://127.0.0.1:1/a.safetensors', hashes: {}, type: 'Model' }],
+  };
+  const ask = (async () => new Response(JSON.stringify(version))) as typeof fetch;
+  const home = mkdtempSync(join(tmpdir(), 'sd-hostile-'));
+  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const settings = { ...hubSettings({ CIVITAI_ENDPOINT: 'https://8.8.8.8', XDG_CACHE_HOME: home }, home), fetch: ask };
+  await assert.rejects(modelPath('civitai:1', { settings, pause: 1 }), code('forbidden'));
+});
+
 test('a key goes to nobody but the hub itself', async () => {
   const seen: [string, string | null][] = [];
   const ask = (async (url, init) => {

@@ -1,7 +1,8 @@
 /** Fetches a picture from a URL, where the operator allows it. Never from this machine or a private network, at any redirect. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { checkUrl, guardedRequest, type Resolve } from './guarded-request.ts';
+import type { Resolve } from '../../files/guarded-lookup-node.ts';
+import { checkUrl, guardedRequest } from './guarded-request.ts';
 
 export interface FetchPictureOptions {
   readonly maxBytes: number;

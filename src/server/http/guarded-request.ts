@@ -3,19 +3,12 @@
  * name has is checked when the connection is made, so that a name cannot point elsewhere between check and use.
  */
 
-import { type LookupAddress, lookup } from 'node:dns';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP } from 'node:net';
 import { StableDiffusionError } from '../../errors.ts';
+import { guardedLookup, type Resolve } from '../../files/guarded-lookup-node.ts';
 import { isPublicAddress } from '../../files/public-address-node.ts';
-
-export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
-
-const systemResolve: Resolve = (host) =>
-  new Promise((resolve, reject) =>
-    lookup(host, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses))),
-  );
 
 export interface GuardedRequest {
   readonly method?: 'GET' | 'POST';
@@ -51,26 +44,14 @@ export function guardedRequest(url: URL, options: GuardedRequest, signal: AbortS
     body,
     maxBytes,
     what,
-    resolve = systemResolve,
+    resolve,
     isAllowed = isPublicAddress,
   } = options;
   const isPrivate = (): StableDiffusionError =>
     new StableDiffusionError('forbidden', `Private addresses are not called for a ${what}.`);
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (isIP(host) && !isAllowed(host)) return Promise.reject(isPrivate());
-  const guarded: LookupFunction = (name, wanted, callback) => {
-    resolve(name).then(
-      (addresses) => {
-        // One bad address among good ones is enough: the name cannot be trusted.
-        if (addresses.length === 0 || !addresses.every(({ address }) => isAllowed(address)))
-          callback(isPrivate(), '', 4);
-        else if (wanted.all)
-          (callback as unknown as (error: null, found: LookupAddress[]) => void)(null, [...addresses]);
-        else callback(null, addresses[0]?.address ?? '', addresses[0]?.family ?? 4);
-      },
-      (error: NodeJS.ErrnoException) => callback(error, '', 4),
-    );
-  };
+  const guarded = guardedLookup(isAllowed, isPrivate, resolve);
   return new Promise((settle, reject) => {
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
       url,

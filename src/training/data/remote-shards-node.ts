@@ -104,7 +104,7 @@ async function trim(folder: string, bytes: number, keep: string): Promise<void> 
 /** Others of this machine may remove a file between its download and its opening. */
 const attempts = 3;
 
-async function fetched(address: string, get: typeof fetch, cache: ShardCache): Promise<ByteSource> {
+async function fetched(address: string, get: typeof fetch | undefined, cache: ShardCache): Promise<ByteSource> {
   const folder = cache.folder ?? join(hubSettings(process.env, homedir()).ownCache, 'shards');
   const digest = createHash('sha256').update(address).digest('hex').slice(0, 32);
   const path = join(folder, `${digest}-${address.slice(address.lastIndexOf('/') + 1)}`);
@@ -140,7 +140,7 @@ export async function openRemoteShards(pattern: string, cache: ShardCache): Prom
       'invalid-argument',
       `${wrong ?? pattern} is not an address of shards. Give .tar or .tar.gz files, such as s3://bucket/laion/{00000..00099}.tar; of a bucket s3://bucket/laion/ too.`,
     );
-  const get = bucket ? fetchOf(bucket) : fetch;
+  const get = bucket ? fetchOf(bucket) : undefined;
   return {
     shards,
     open: (shard) => fetched(shard, get, cache),
