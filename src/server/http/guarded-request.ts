@@ -38,15 +38,7 @@ export function checkUrl(url: URL): void {
 
 /** One request, without following redirects. Throws `forbidden` for private addresses, `too-large`, `network`, and errors of the connection. */
 export function guardedRequest(url: URL, options: GuardedRequest, signal: AbortSignal): Promise<GuardedReply> {
-  const {
-    method = 'GET',
-    headers = {},
-    body,
-    maxBytes,
-    what,
-    resolve,
-    isAllowed = isPublicAddress,
-  } = options;
+  const { method = 'GET', headers = {}, body, maxBytes, what, resolve, isAllowed = isPublicAddress } = options;
   const isPrivate = (): StableDiffusionError =>
     new StableDiffusionError('forbidden', `Private addresses are not called for a ${what}.`);
   const host = url.hostname.replace(/^\[|\]$/g, '');
