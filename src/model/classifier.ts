@@ -71,6 +71,22 @@ export function latentClassifierConfig(unet: UNetConfig, weights: WeightSource, 
       'weights-mismatch',
       `${weights.label} is not a classifier: it has none of the heads of EncoderUNetModel (out.2.c_proj, out.3, out.2).`,
     );
+  return latentClassifier(unet, { pool, classes, side: latentSide }, `the classifier ${weights.label}`);
+}
+
+export interface LatentClassifierHead {
+  readonly pool: EncoderUNetConfig['pool'];
+  readonly classes: number;
+  /** Of the latents. */
+  readonly side: number;
+}
+
+/** As `EncoderUNetModel` takes the parameters of the diffusion model's UNet, ignoring those that it does not have. Throws `config-invalid`. */
+export function latentClassifier(
+  unet: UNetConfig,
+  { pool, classes, side }: LatentClassifierHead,
+  what: string,
+): EncoderUNetConfig {
   const known = new Set(Object.keys(encoderUNetConfigSchema.unwrap().shape));
   return validated(
     encoderUNetConfigSchema,
@@ -79,11 +95,11 @@ export function latentClassifierConfig(unet: UNetConfig, weights: WeightSource, 
         Object.entries(unet).filter(([name, value]) => known.has(name) && !(name === 'num_heads' && value === -1)),
       ),
       kind: 'encoder_unet',
-      image_size: latentSide,
+      image_size: side,
       in_channels: unet.out_channels,
       out_channels: classes,
       pool,
     },
-    `the classifier ${weights.label}`,
+    what,
   );
 }

@@ -16,6 +16,7 @@ import { dataFacts } from './data/data-facts-node.ts';
 import { openSplit, type SplitOptions } from './data/open-split-node.ts';
 import { createProblems, type Problem } from './data/problems.ts';
 import { mixSeed } from './data/sample-order.ts';
+import { latentClassifierSetUp } from './latent/classifier-set-up-node.ts';
 import { latentDiffusionSetUp } from './latent/set-up-node.ts';
 import { trainingLoop } from './loop-node.ts';
 import type { TrainingEvent } from './loop-options.ts';
@@ -63,6 +64,8 @@ const diffusion = (context: TraineeContext): Promise<SetUp<unknown>> =>
   latentDiffusionSetUp(context) as Promise<SetUp<unknown>>;
 const adapter = (context: TraineeContext): Promise<SetUp<unknown>> => adapterSetUp(context) as Promise<SetUp<unknown>>;
 const pixels = (context: TraineeContext): Promise<SetUp<unknown>> => pixelSetUp(context) as Promise<SetUp<unknown>>;
+const latentClassifier = (context: TraineeContext): Promise<SetUp<unknown>> =>
+  latentClassifierSetUp(context) as Promise<SetUp<unknown>>;
 const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp<unknown>>>> = {
   AutoencoderKL: autoencoder,
   VQModel: autoencoder,
@@ -75,6 +78,7 @@ const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp
   DreamBooth: adapter,
   TextualInversion: adapter,
   ...Object.fromEntries(pixelTargets.map((target) => [target, pixels])),
+  NoisyLatentImageClassifier: latentClassifier,
   ControlNet: adapter,
   T2IAdapter: adapter,
 };

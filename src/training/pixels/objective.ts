@@ -1,6 +1,6 @@
 /**
  * Losses of networks over pixels as graphs, and what goes into them: guided-diffusion's `training_losses` over a UNet or an upsampler, and the
- * cross entropy of `classifier_train.py`.
+ * cross entropy of `classifier_train.py`, which classifiers of latents have too.
  */
 
 import { type AdmFlags, admClassifier, admUNet } from '../../config/adm-flags.ts';
@@ -19,9 +19,12 @@ import { resizeTensor } from '../../tensor/resize-tensor.ts';
 import { int64, type Tensor } from '../../tensor/tensor.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { classOf } from '../latent/conditioning.ts';
+import type { BatchGenerator } from '../data/batch-generator.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import { gaussianLoss, noisyPictures, toldTimesteps } from '../objective/gaussian.ts';
 import type { PixelSettings } from './settings.ts';
+
+export type ObjectiveInputs = Readonly<Record<string, Tensor>> & { readonly x0: Tensor<'float32'> };
 
 export interface PixelObjective {
   readonly network: UNetConfig | EncoderUNetConfig;
@@ -32,8 +35,8 @@ export interface PixelObjective {
   readonly smallSide?: number;
   /** Classes of the items, where they need one. */
   readonly classes?: number;
-  /** Field of the items' metadata with the class. */
-  readonly classKey: string;
+  /** Inputs of the loss from items, but noise and timesteps. Throws `invalid-argument` for items that lack something. */
+  readonly inputs: (items: readonly TrainingItem[], generator: BatchGenerator) => Promise<ObjectiveInputs>;
   /** False where pictures stay clean: the timestep is then 0. */
   readonly noised: boolean;
   /**
@@ -43,17 +46,25 @@ export interface PixelObjective {
   readonly trace: (batch: number, onDropout?: (site: DropoutSite) => void) => Graph;
 }
 
-const picture = (batch: number, side: number): InputSpec => ({ dtype: 'float32', shape: [batch, 3, side, side] });
+const picture = (batch: number, side: number, channels = 3): InputSpec => ({
+  dtype: 'float32',
+  shape: [batch, channels, side, side],
+});
 
 type Loss = (p: Params, given: Readonly<Record<string, Sym>>) => Readonly<Record<string, Sym>> & { losses: Sym };
 
 const tracer =
-  (side: number, more: (batch: number) => Readonly<Record<string, InputSpec>>, loss: Loss): PixelObjective['trace'] =>
+  (
+    side: number,
+    more: (batch: number) => Readonly<Record<string, InputSpec>>,
+    loss: Loss,
+    channels?: number,
+  ): PixelObjective['trace'] =>
   (batch, onDropout) =>
     trace(
       {
-        x0: picture(batch, side),
-        noise: picture(batch, side),
+        x0: picture(batch, side, channels),
+        noise: picture(batch, side, channels),
         t: { dtype: 'int64', shape: [batch] },
         weight: { dtype: 'float32', shape: [batch] },
         ...more(batch),
@@ -66,7 +77,7 @@ const tracer =
     );
 
 /** A UNet or an upsampler (`image_train.py`, `super_res_train.py`). */
-function diffusionObjective(flags: AdmFlags): Omit<PixelObjective, 'classKey'> {
+function diffusionObjective(flags: AdmFlags): Omit<PixelObjective, 'inputs'> {
   const network = admUNet(flags);
   const process = admProcess(flags);
   const side = flags.large_size ?? flags.image_size;
@@ -101,18 +112,21 @@ function diffusionObjective(flags: AdmFlags): Omit<PixelObjective, 'classKey'> {
   };
 }
 
-/** A classifier of noisy pictures; its timestep is the number of the step, as in guided-diffusion. */
-function classifierObjective(flags: AdmFlags, noised: boolean): Omit<PixelObjective, 'classKey'> {
-  const network = admClassifier(flags);
-  const process = admProcess(flags);
+/** The cross entropy of a classifier of noisy pictures or latents; its timestep is the number of the step, as in guided-diffusion. */
+export function classifierObjective(
+  network: EncoderUNetConfig,
+  process: GaussianProcess,
+  side: number,
+  noised = true,
+): Omit<PixelObjective, 'inputs'> {
   return {
     network,
     process,
-    side: flags.image_size,
+    side,
     classes: network.out_channels,
     noised,
     trace: tracer(
-      flags.image_size,
+      side,
       (batch) => ({ y: { dtype: 'int64', shape: [batch] } }),
       (p, given) => {
         const of = { x0: need(given, 'x0'), noise: need(given, 'noise'), t: need(given, 't') };
@@ -121,20 +135,32 @@ function classifierObjective(flags: AdmFlags, noised: boolean): Omit<PixelObject
         const right = sum(mul(logSoftmax(logits), oneHot(need(given, 'y'), network.out_channels)), [1]);
         return { losses: mul(right, -1), logits };
       },
+      network.in_channels,
     ),
   };
 }
 
-export const pixelObjective = ({ target, flags, noised, classKey }: PixelSettings): PixelObjective => ({
-  ...(target === 'classifier_train' ? classifierObjective(flags, noised) : diffusionObjective(flags)),
-  classKey,
-});
+export function pixelObjective({ target, flags, noised, classKey }: PixelSettings): PixelObjective {
+  const objective =
+    target === 'classifier_train'
+      ? classifierObjective(admClassifier(flags), admProcess(flags), flags.image_size, noised)
+      : diffusionObjective(flags);
+  return { ...objective, inputs: async (items) => pixelInputs(objective, classKey, items) };
+}
 
-/** The pictures of items and the other inputs of the network. Throws `invalid-argument` for cached latents and for items without a class. */
-export function pixelInputs(
-  objective: PixelObjective,
+/** The classes of items as an input, from the field of their metadata. Throws `invalid-argument` for items without a class. */
+export const classInput = (items: readonly TrainingItem[], key: string, count: number): Tensor<'int64'> =>
+  int64(
+    [items.length],
+    items.map((item) => classOf(item, [key, 'class_label', 'class', 'label'], count)),
+  );
+
+/** Throws `invalid-argument` for cached latents and for items without a class. */
+function pixelInputs(
+  { side, smallSide, classes }: Omit<PixelObjective, 'inputs'>,
+  classKey: string,
   items: readonly TrainingItem[],
-): Readonly<Record<string, Tensor>> & { readonly x0: Tensor<'float32'> } {
+): ObjectiveInputs {
   const images = items.flatMap((item) => ('image' in item ? [item.image] : []));
   if (images.length < items.length)
     throw new StableDiffusionError(
@@ -142,17 +168,9 @@ export function pixelInputs(
       'A network over pixels is trained on pictures, and the data are latents.',
     );
   const x0 = imagesToTensor(images, 'compvis-inpaint-st');
-  const { side, smallSide, classes, classKey } = objective;
   return {
     x0,
-    ...(classes === undefined
-      ? {}
-      : {
-          y: int64(
-            [items.length],
-            items.map((item) => classOf(item, [classKey, 'class_label', 'class', 'label'], classes)),
-          ),
-        }),
+    ...(classes === undefined ? {} : { y: classInput(items, classKey, classes) }),
     ...(smallSide === undefined
       ? {}
       : { small: resizeBilinear(resizeTensor(x0, smallSide, smallSide, 'area'), side, side) }),

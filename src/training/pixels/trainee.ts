@@ -1,5 +1,5 @@
 /**
- * Training of networks over pixels (guided-diffusion's `TrainLoop` and `classifier_train.py`): timesteps by a sampler that may learn from the
+ * Training of networks over pixels (guided-diffusion's `TrainLoop` and `classifier_train.py`) and of classifiers of latents: timesteps by a sampler that may learn from the
  * losses, several averages of the weights, and losses by quarter of the process.
  */
 
@@ -22,7 +22,7 @@ import type { OptimiserConfig } from '../step/optimiser.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
-import { pixelInputs, type PixelObjective } from './objective.ts';
+import type { PixelObjective } from './objective.ts';
 import { Means } from '../means.ts';
 
 export interface PixelBatch {
@@ -92,7 +92,7 @@ export class PixelTraining implements Trainee<PixelBatch> {
     places?: ItemPlaces,
   ): Promise<PixelBatch> {
     const generator = new BatchGenerator(seed, places);
-    const given = pixelInputs(this.#options.objective, items);
+    const given = await this.#options.objective.inputs(items, generator);
     const uniforms = Array.from(generator.rand([items.length]).data);
     const noise = generator.randn(given.x0.shape);
     const masks = purpose === 'training' ? dropoutMasks(this.#dropouts, generator) : {};
