@@ -69,6 +69,12 @@ export function bicubicMatrix(from: number, to: number): ResizeMatrix {
   return bicubic(from, to, (row) => Math.fround(scale * Math.fround(row + 0.5) - 0.5));
 }
 
+/** The same by a given factor, which need not be that of the sizes: `interpolate(mode='bicubic', scale_factor=factor)`. */
+export function bicubicFactorMatrix(from: number, to: number, factor: number): ResizeMatrix {
+  const scale = Math.fround(1 / factor);
+  return bicubic(from, to, (row) => Math.fround(scale * Math.fround(row + 0.5) - 0.5));
+}
+
 /** Bicubic interpolation (Keys 1981, a = -0.5) widened where it shrinks: `interpolate(mode='bicubic', antialias=True)`. */
 export function bicubicDownMatrix(from: number, to: number): ResizeMatrix {
   const scale = from / to;

@@ -3,10 +3,11 @@
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { FloatImage } from '../image/float-image.ts';
 import { createImage, type Image } from '../image/image.ts';
-import { resizeBytes } from '../image/opencv/resize-bytes.ts';
+import { resizeBytes, roundHalfToEven } from '../image/opencv/resize-bytes.ts';
 import { resizeOpencv } from '../image/opencv/resize-floats.ts';
 import type { Annotator } from '../models/annotators/annotator.ts';
 import { depthMap } from './depth-maps.ts';
+import { resizeBilinear } from '../tensor/resize-bilinear.ts';
 import { safeStep } from './line-drawing.ts';
 
 const fround = Math.fround;
@@ -49,6 +50,46 @@ export async function softEdges(
     return levelOf(safe ? fround(safeStep(edge) * 255) : edge * 255);
   });
   return createImage(width, height, 1, levels);
+}
+
+/** What of an edge in [0, 1] is drawn: all of it, three levels of it, or only whether it is more likely than not. */
+export type EdgeLevels = 'all' | 'safe' | 'binary';
+
+const edgeLevels: Readonly<Record<EdgeLevels, (edge: number) => number>> = {
+  all: (edge) => edge,
+  safe: (edge) => safeStep(edge),
+  binary: (edge) => (edge > 0.5 ? 1 : 0),
+};
+
+/** PiDiNet's edges. The network sees blue first, as it was trained. */
+export async function pixelDifferences(
+  image: Image<3>,
+  annotator: Annotator,
+  levels: EdgeLevels,
+  signal?: AbortSignal,
+): Promise<Image<1>> {
+  const { edge } = await annotator.run(
+    planes(swapped(image), (sample) => sample / 255),
+    signal,
+  );
+  const { width, height, data } = planeOf(edge as Tensor<'float32'>);
+  const value = edgeLevels[levels];
+  return createImage(
+    width,
+    height,
+    1,
+    Uint8Array.from(data, (one) => levelOf(fround(value(one) * 255))),
+  );
+}
+
+/** Red and blue exchanged. */
+function swapped({ width, height, data }: Image<3>): Image<3> {
+  return createImage(
+    width,
+    height,
+    3,
+    data.map((_, i) => data[i + 2 - 2 * (i % 3)] as number),
+  );
 }
 
 /** Dark lines on white, as the network draws them. */
@@ -95,6 +136,59 @@ export async function networkDepth(
   );
   return depth as Tensor<'float32'>;
 }
+
+/** Sides of at least 518 in the picture's proportions, to the nearest multiples of 14 (`Resize`, `lower_bound`). */
+export function depthAnythingSize({ width, height }: Pick<Image, 'width' | 'height'>): {
+  readonly width: number;
+  readonly height: number;
+} {
+  const [least, unit] = [518, 14];
+  const scale = Math.max(least / width, least / height);
+  const side = (length: number): number => Math.max(least, roundHalfToEven((scale * length) / unit) * unit);
+  return { width: side(width), height: side(height) };
+}
+
+const imageNet = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] } as const;
+
+/** The depth of Depth Anything as grey: near is white. The network sees red and blue exchanged, as in sd-webui-controlnet. */
+export async function depthAnythingPicture(
+  image: Image<3>,
+  annotator: Annotator,
+  signal?: AbortSignal,
+): Promise<Image<1>> {
+  const size = depthAnythingSize(image);
+  const { data } = swapped(image);
+  const shares = {
+    width: image.width,
+    height: image.height,
+    channels: 3 as const,
+    data: Float32Array.from(data, (value) => value / 255),
+  };
+  const seen = resizeOpencv(shares, size.width, size.height, 'cubic');
+  const plane = size.width * size.height;
+  const x = Float32Array.from({ length: 3 * plane }, (_, i) => {
+    const c = Math.floor(i / plane);
+    return (
+      ((seen.data[3 * (i % plane) + c] as number) - (imageNet.mean[c] as number)) / (imageNet.deviation[c] as number)
+    );
+  });
+  const { depth } = await annotator.run(float32([1, 3, size.height, size.width], x), signal);
+  const made = depth as Tensor<'float32'>;
+  const sized = resizeBilinear(float32([1, 1, ...made.shape.slice(1)], made.data), image.height, image.width).data;
+  const [lowest, highest] = [extreme(sized, Math.min), extreme(sized, Math.max)];
+  const range = fround(highest - lowest);
+  return createImage(
+    image.width,
+    image.height,
+    1,
+    Uint8Array.from(sized, (value) =>
+      range === 0 ? 0 : levelOf(fround(fround(fround(value - lowest) / range) * 255)),
+    ),
+  );
+}
+
+const extreme = (values: Float32Array, pick: (a: number, b: number) => number): number =>
+  values.reduce((a, b) => pick(a, b));
 
 export const depthPicture = async (image: Image<3>, annotator: Annotator, signal?: AbortSignal): Promise<Image<1>> =>
   depthMap(await networkDepth(image, annotator, signal));

@@ -4,7 +4,17 @@ import type { Image } from '../image/image.ts';
 import type { Annotator } from '../models/annotators/annotator.ts';
 import { normalMap } from './depth-maps.ts';
 import { scribbleFromMap } from './line-drawing.ts';
-import { animeDrawing, depthPicture, inverted, lineDrawing, networkDepth, softEdges } from './network-maps.ts';
+import {
+  animeDrawing,
+  depthAnythingPicture,
+  depthPicture,
+  type EdgeLevels,
+  inverted,
+  lineDrawing,
+  networkDepth,
+  pixelDifferences,
+  softEdges,
+} from './network-maps.ts';
 import { setting } from './plain-preprocessors.ts';
 import { posePicture } from './pose.ts';
 import type { NetworkPreprocessor, PreprocessSettings } from './preprocessor.ts';
@@ -26,7 +36,41 @@ const hedMap =
   (image, annotator, { signal }) =>
     softEdges(image, annotator, safe, signal);
 
+/** PiDiNet's maps: a row of name, title, type and levels. */
+const pidinetRow = (
+  name: string,
+  title: string,
+  type: string,
+  levels: EdgeLevels,
+  after?: (map: Image<1>) => Image<1>,
+): NetworkPreprocessor => ({
+  name,
+  title,
+  types: [type],
+  usesResolution: true,
+  network: 'pidinet',
+  run: async (image, settings, annotator) => {
+    const draw = paddedBy((whole, network, { signal }) => pixelDifferences(whole, network, levels, signal));
+    const map = (await draw(image, settings, annotator)) as Image<1>;
+    return after ? after(map) : map;
+  },
+});
+
 export const networkPreprocessors: readonly NetworkPreprocessor[] = [
+  pidinetRow('pidinet', 'softedge_pidinet', 'SoftEdge', 'all'),
+  pidinetRow('pidinet_safe', 'softedge_pidisafe', 'SoftEdge', 'safe'),
+  pidinetRow('pidinet_sketch', 't2ia_sketch_pidi', 'T2I-Adapter', 'binary'),
+  pidinetRow('pidinet_scribble', 'scribble_pidinet', 'Scribble', 'all', scribbleFromMap),
+  ...(['depth_anything', 'depth_anything_v2'] as const).map(
+    (name): NetworkPreprocessor => ({
+      name,
+      title: name,
+      types: ['Depth'],
+      usesResolution: true,
+      network: name,
+      run: paddedBy((image, annotator, { signal }) => depthAnythingPicture(image, annotator, signal)),
+    }),
+  ),
   {
     name: 'hed',
     title: 'softedge_hed',

@@ -20,8 +20,8 @@ export interface AnnotatorArchitecture {
   readonly title: string;
   /** File name under which it is published. */
   readonly file: string;
-  /** Whether the tensors of a file are this network's. */
-  readonly matches: (entries: ReadonlyMap<string, WeightEntry>) => boolean;
+  /** Whether the tensors of a file are this network's. Of two networks with the same tensors the file's name decides. */
+  readonly matches: (entries: ReadonlyMap<string, WeightEntry>, label: string) => boolean;
   readonly read: (source: WeightSource) => AnnotatorNetwork;
 }
 

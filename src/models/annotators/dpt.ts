@@ -3,18 +3,7 @@
  * files with transformers' names (`DPTForDepthEstimation`), readout `project`.
  */
 
-import {
-  add,
-  attention,
-  concat,
-  convTranspose2d,
-  expand,
-  gelu,
-  relu,
-  reshape,
-  slice,
-  transpose,
-} from '../../graph/functions.ts';
+import { add, attention, concat, expand, gelu, relu, reshape, slice, transpose } from '../../graph/functions.ts';
 import type { Params, Sym } from '../../graph/trace.ts';
 import { axis, countOf, shapeOf } from '../../checkpoints/infer/shapes.ts';
 import { convLayer } from '../../nn/conv.ts';
@@ -25,6 +14,7 @@ import { bilinearAlignedMatrix, bilinearMatrix, resizeBy } from '../../nn/resize
 import { toTokens } from '../../nn/tokens.ts';
 import { need, traceNetwork } from '../trace-network.ts';
 import type { AnnotatorArchitecture, AnnotatorNetwork } from './annotator.ts';
+import { growingConv } from './layers.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 
 interface DptConfig {
@@ -94,15 +84,7 @@ function reassemble(p: Params, state: Sym, index: number, config: DptConfig, row
   const factor = factors[index] as number;
   if (factor === 1) return projected;
   if (factor < 1) return convLayer(layer.at('resize'), projected, channels, { kernel: 3, stride: 1 / factor });
-  const scope = layer.at('resize');
-  const grown = convTranspose2d(projected, scope.get('weight', [channels, channels, factor, factor]), {
-    stride: factor,
-    pads: [0, 0, 0, 0],
-    groups: 1,
-    height: factor * rows,
-    width: factor * columns,
-  });
-  return add(grown, reshape(scope.get('bias', [channels]), [1, channels, 1, 1]));
+  return growingConv(layer.at('resize'), projected, factor);
 }
 
 function residual(p: Params, x: Sym): Sym {

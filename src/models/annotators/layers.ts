@@ -7,6 +7,7 @@ import {
   conv2d,
   convTranspose2d,
   groupNorm,
+  pad,
   relu,
   reshape,
   slice,
@@ -45,20 +46,47 @@ export function doublingConv(p: Params, x: Sym, out: number, kernel: number, pad
   });
 }
 
+/** Zeros around an image. */
+export const zeroPad = (x: Sym, [top, left, bottom, right]: Pads): Sym =>
+  pad(x, [0, 0, top, left], [0, 0, bottom, right]);
+
 /** 3x3 convolution whose taps lie `dilation` pixels apart: nine shifted images through one 1x1 convolution. x has a known size. */
-export function dilatedConv(p: Params, x: Sym, out: number, dilation: number, pad: (x: Sym, pads: Pads) => Sym): Sym {
+export function dilatedConv(
+  p: Params,
+  x: Sym,
+  out: number,
+  dilation: number,
+  { bias = true }: { readonly bias?: boolean } = {},
+): Sym {
   return p.module(() => {
     const channels = fixedSize(x, 1);
     const [height, width] = [fixedSize(x, 2), fixedSize(x, 3)];
-    const wide = pad(x, [dilation, dilation, dilation, dilation]);
+    const wide = zeroPad(x, [dilation, dilation, dilation, dilation]);
     const shifted = [0, 1, 2].flatMap((row) =>
       [0, 1, 2].map((column) =>
         slice(slice(wide, 2, row * dilation, row * dilation + height), 3, column * dilation, column * dilation + width),
       ),
     );
     const weight = transpose(p.get('weight', [out, channels, 3, 3]), [0, 2, 3, 1]);
-    return conv2d(concat(shifted, 1), reshape(weight, [out, 9 * channels, 1, 1]), p.get('bias', [out]));
+    return conv2d(
+      concat(shifted, 1),
+      reshape(weight, [out, 9 * channels, 1, 1]),
+      bias ? p.get('bias', [out]) : undefined,
+    );
   });
+}
+
+/** `ConvTranspose2d` whose kernel and stride are `factor`: every pixel becomes a square. */
+export function growingConv(p: Params, x: Sym, factor: number): Sym {
+  const channels = fixedSize(x, 1);
+  const grown = convTranspose2d(x, p.get('weight', [channels, channels, factor, factor]), {
+    stride: factor,
+    pads: [0, 0, 0, 0],
+    groups: 1,
+    height: factor * fixedSize(x, 2),
+    width: factor * fixedSize(x, 3),
+  });
+  return add(grown, reshape(p.get('bias', [channels]), [1, channels, 1, 1]));
 }
 
 /** Convolution with ReLU: parameters `NAME.weight`, `NAME.bias`. */

@@ -1,6 +1,6 @@
 /** Straight lines (Gu et al. 2022, "Towards Light-weight and Real-time Line Segment Detection"), the large network on MobileNetV2: `mlsd_large_512_fp32.pth`. */
 
-import { add, clamp, concat, conv2d, pad as padOp, relu, slice } from '../../graph/functions.ts';
+import { add, clamp, concat, conv2d, relu, slice } from '../../graph/functions.ts';
 import type { Pads } from '../../graph/operations.ts';
 import type { Params, Sym } from '../../graph/trace.ts';
 import { batchNormFixed } from '../../nn/batch-norm.ts';
@@ -10,8 +10,6 @@ import { bilinearAlignedMatrix, resizeBy } from '../../nn/resize-matrix.ts';
 import { need, traceNetwork } from '../trace-network.ts';
 import type { AnnotatorArchitecture } from './annotator.ts';
 import { dilatedConv } from './layers.ts';
-
-const zeros = (x: Sym, [top, left, bottom, right]: Pads): Sym => padOp(x, [0, 0, top, left], [0, 0, bottom, right]);
 
 function batchNorm(p: Params, x: Sym): Sym {
   return p.module(() => {
@@ -96,7 +94,7 @@ function mlsdNet(p: Params, x: Sym): Sym {
     h = plainConv(block.at('conv2'), h, 64, 3);
   }
   const last = p.at('block23');
-  h = relu(batchNorm(last.at('conv1.1'), dilatedConv(last.at('conv1.0'), h, 64, 5, zeros)));
+  h = relu(batchNorm(last.at('conv1.1'), dilatedConv(last.at('conv1.0'), h, 64, 5)));
   h = plainConv(last.at('conv2'), h, 64, 3);
   return slice(convLayer(last.at('conv3'), h, 16, { kernel: 1 }), 1, 7, 16);
 }
