@@ -84,12 +84,13 @@ export interface SampleControls {
   readonly dispose: () => Promise<void>;
 }
 
-/** Controls by name: `net`, `late` (the same for the first steps), `adapter`, and the image prompt `prompt`. */
+/** Controls by name: `net`, `late` (the same for the first steps), `adapter`, `reference`, and the image prompt `prompt`. */
 export function sampleControls(model: DenoisingModel, picture: Image): SampleControls {
   const [net, adapter, prompt] = [randomControlNet(model), randomT2IAdapter(model), randomImagePrompt(model)];
   const options: Readonly<Record<string, object>> = {
     net: { model: net, picture, mode: 'control', weight: 2 },
     adapter: { model: adapter, picture, resize: 'fill' },
+    reference: { picture, preprocessor: 'reference_adain+attn', thresholdA: 0.3 },
     late: { model: net, picture, weight: 2, end: 0.34 },
     prompt: { model: prompt, embeddings: new TorchGenerator(4).randn([1, 20]) },
   };

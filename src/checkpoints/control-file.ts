@@ -45,16 +45,20 @@ export interface ControlFile {
 
 const controlPrefix = 'control_model.';
 
-const names: Readonly<Record<ControlConfig['kind'], string>> = {
+/** A kind of control: of a file, or `reference`, which needs none. */
+export type ControlKind = ControlConfig['kind'] | 'reference';
+
+const names: Readonly<Record<ControlKind, string>> = {
   controlnet: 'ControlNet',
   t2i_adapter: 'T2I-Adapter',
   t2i_style: 'style adapter',
   ip_adapter: 'IP-Adapter',
   gligen: 'GLIGEN',
+  reference: 'reference mode',
 };
 
 /** What people call a kind of control file. */
-export function controlKindName({ kind }: ControlConfig): string {
+export function controlKindName({ kind }: { readonly kind: ControlKind }): string {
   return names[kind];
 }
 

@@ -1,5 +1,6 @@
 /** How controls are written on the command line: a model, its picture, and settings. `--control edges.pth=house.png,weight=0.8,end=0.5`. */
 
+import { isReferenceMode, noControlModel } from '../diffusion/control/reference-modes.ts';
 import type { ControlInputs } from '../generation/control-inputs.ts';
 import type { GenerationRecord } from '../generation/record.ts';
 import type { Image } from '../image/image.ts';
@@ -96,7 +97,7 @@ export const controlOptions = {
   control: list(
     ['--control'],
     'MODEL=PICTURE,…',
-    `ControlNet or T2I-Adapter with its picture, or GLIGEN, and settings: ${fieldNames.join(', ')}, mask=FILE, region=FILE, annotator=FILE, object=PHRASE@LEFT:TOP:RIGHT:BOTTOM; can be repeated`,
+    `ControlNet or T2I-Adapter with its picture, GLIGEN, or none=PICTURE,preprocessor=reference_only, and settings: ${fieldNames.join(', ')}, mask=FILE, region=FILE, annotator=FILE, object=PHRASE@LEFT:TOP:RIGHT:BOTTOM; can be repeated`,
     reader(fieldNames, 'canny.pth=edges.png,weight=0.8,end=0.5'),
   ),
   ipAdapter: list(
@@ -161,8 +162,15 @@ export async function openControls(
   { control = [], ipAdapter = [], imageEncoder }: ControlValues,
 ): Promise<ControlInputs> {
   const { loadControl } = await import('../model/load-control-node.ts');
+  const { referenceControl } = await import('../model/reference-control.ts');
   const opened: { dispose(): Promise<void> }[] = [];
-  const open = async ({ model: path, files }: ControlWords) => {
+  const open = async ({ model: path, files, fields }: ControlWords) => {
+    if (isReferenceMode(fields['preprocessor'])) {
+      if (path.toLowerCase() === noControlModel.toLowerCase()) return referenceControl;
+      throw new UsageError(
+        `--control ${path}: the preprocessor ${fields['preprocessor']} needs no network. Write none=PICTURE,preprocessor=${fields['preprocessor']}.`,
+      );
+    }
     const loaded = await loadControl(model, path, { imageEncoder: files.encoder ?? imageEncoder });
     opened.push(loaded);
     return loaded;

@@ -31,7 +31,7 @@ const groundedObject = z
 
 /** Fields of one ControlNet, T2I-Adapter, style adapter or GLIGEN. */
 export const controlShape = {
-  /** Name of its file or folder. */
+  /** Name of its file or folder; `None` for the reference modes, which are preprocessors without a network. */
   model: text(4096),
   /** Strength. Default 1. */
   weight: real(bounds.controlWeight).default(1),
@@ -51,7 +51,7 @@ export const controlShape = {
   resolution: whole(bounds.controlResolution).optional(),
   /** The preprocessor works at the resolution that fits the result (A1111's "Pixel Perfect"). Default false. */
   pixelPerfect: flag().default(false),
-  /** The preprocessor's settings (A1111's `threshold_a` and `threshold_b`). Default: its own. */
+  /** The preprocessor's settings (A1111's `threshold_a` and `threshold_b`); the first of a reference mode is its style fidelity. Default: its own. */
   thresholdA: real(bounds.controlThreshold).optional(),
   thresholdB: real(bounds.controlThreshold).optional(),
   /** Factors of the network's outputs, shallow to deep, the middle last, instead of `weight` and `mode`. */
@@ -90,13 +90,13 @@ export const controlFields = {
 
 /**
  * A control in the second pass of A1111's "hires. fix": as in the first, but hints of thin lines (canny, mlsd) always act by depth. Undefined
- * where it does not act.
+ * where it does not act. Reference modes leave nothing to the negative prompt there.
  */
 export function inSecondPass<C extends Pick<ControlFields, 'mode' | 'preprocessor' | 'passes'>>(
   fields: C,
 ): C | undefined {
   if (fields.passes === 'first') return undefined;
-  const isSoft = fields.mode === 'balanced' && /canny|mlsd/.test(fields.preprocessor);
+  const isSoft = fields.mode === 'balanced' && /canny|mlsd|reference/.test(fields.preprocessor);
   return isSoft ? { ...fields, mode: 'prompt' } : fields;
 }
 

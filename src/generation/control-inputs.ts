@@ -1,8 +1,10 @@
 /** What belongs to a request's controls and is not plain data: opened models and pictures. */
 
+import { isReferenceMode } from '../diffusion/control/reference-modes.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import type { ControlModel } from '../model/control-model.ts';
+import { referenceControl } from '../model/reference-control.ts';
 import type { Annotator } from '../models/annotators/annotator.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { recordedModel } from './model-name.ts';
@@ -46,7 +48,11 @@ export interface ImagePromptPictures {
 type Input<T extends 'control' | 'imagePrompts'> = NonNullable<RequestInputOf<'txt2img'>[T]>[number];
 
 /** A control as the library takes it. */
-export type ControlOption = Omit<Input<'control'>, 'model'> & ControlPictures;
+export type ControlOption = Omit<Input<'control'>, 'model'> &
+  Omit<ControlPictures, 'model'> & {
+    /** As `loadControl` opens it. The reference modes have none. */
+    readonly model?: ControlModel | undefined;
+  };
 /** An image prompt as the library takes it. */
 export type ImagePromptOption = Omit<Input<'imagePrompts'>, 'model'> & ImagePromptPictures;
 
@@ -70,7 +76,14 @@ function refuse(field: string, expected: string): never {
   throw new StableDiffusionError('invalid-argument', `${field} must be ${expected}.`, { details: { field } });
 }
 
-function modelOf(field: string, { model }: { readonly model: unknown }): ControlModel {
+function modelOf(
+  field: string,
+  { model, preprocessor }: { readonly model?: unknown; readonly preprocessor?: unknown },
+): ControlModel {
+  if (isReferenceMode(preprocessor)) {
+    if (model === undefined || model === referenceControl) return referenceControl;
+    refuse(`${field}.model`, `left out: ${preprocessor} needs none`);
+  }
   if (isControlModel(model)) return model;
   return refuse(`${field}.model`, 'a control model, as loadControl opens it');
 }

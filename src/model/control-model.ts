@@ -35,7 +35,8 @@ export interface ImageTokens {
 export interface ControlModel extends AsyncDisposable {
   /** The file or folder it was opened from. */
   readonly label: string;
-  readonly config: ControlConfig;
+  /** Of a reference mode there is no file. */
+  readonly config: ControlConfig | { readonly kind: 'reference' };
   readonly pool: boolean;
   /** Bytes of its weights and its image encoder's in float32: what it takes when it is compiled. */
   readonly bytes: number;

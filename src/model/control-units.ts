@@ -1,7 +1,7 @@
 /** Controls of a run: from opened control models and their tensors to units for the denoiser, and to what the denoiser must be extended by. */
 
 import { controlKindName } from '../checkpoints/control-file.ts';
-import type { ControlNetConfig, T2IAdapterConfig } from '../config/network-config.ts';
+import type { ControlNetConfig, T2IAdapterConfig, UNetConfig } from '../config/network-config.ts';
 import { adapterUnit } from '../diffusion/control/adapter-unit.ts';
 import { controlNetUnit } from '../diffusion/control/control-net-unit.ts';
 import type { ControlUnit } from '../diffusion/control/control-unit.ts';
@@ -10,12 +10,15 @@ import { colourFixUnit, keepKnownUnit } from '../diffusion/control/keep-known.ts
 import { imagePromptUnit } from '../diffusion/control/image-prompt-unit.ts';
 import type { ControlMode } from '../diffusion/control/layer-weights.ts';
 import { type GroundedObjects, groundingUnit } from '../diffusion/control/grounding-unit.ts';
+import { isReferenceMode, referenceModes, styleFidelity } from '../diffusion/control/reference-modes.ts';
+import { type ReferencePicture, referenceUnit, usedSites } from '../diffusion/control/reference-unit.ts';
 import { styleUnit } from '../diffusion/control/style-unit.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { adapterExtension } from '../extensions/adapter.ts';
 import { control } from '../extensions/control.ts';
 import { grounding } from '../extensions/grounding.ts';
 import { imagePrompts } from '../extensions/image-prompt.ts';
+import { isXl, reference, sharingSites } from '../extensions/reference.ts';
 import { expectDType, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { ControlModel, ImageTokens } from './control-model.ts';
 import { type DenoiserAdditions, type DenoisingModel, unetOf } from './extended-denoiser.ts';
@@ -28,7 +31,7 @@ export interface KnownPicture {
   readonly colours: Tensor<'float32'>;
   /** float32 [1, 1, H, W] in [0, 1]: 1 is painted. */
   readonly mask?: Tensor<'float32'> | undefined;
-  /** Name of the preprocessor, and its settings. */
+  /** Name of the preprocessor, or the reference mode, and its settings. */
   readonly preprocessor: string;
   readonly thresholdA?: number | undefined;
   readonly thresholdB?: number | undefined;
@@ -118,6 +121,26 @@ function controlNetOf(given: ControlInput, { unet }: ControlNetConfig): ControlU
   });
 }
 
+/** A reference picture; its weight and mode as there. Throws `invalid-argument` without a picture. */
+function referenceOf(given: ControlInput, config: UNetConfig): ReferencePicture {
+  const { weight, mode, window, known = missing(given, 'a picture') } = given;
+  const { latent, preprocessor, thresholdA = 0.5 } = known;
+  if (!isReferenceMode(preprocessor)) return missing(given, `one of the preprocessors ${referenceModes.join(', ')}`);
+  if (given.region ?? given.layerWeights) return missing(given, 'no region and no factors of layers');
+  if (!config.use_spatial_transformer) return missing(given, 'a model whose UNet has transformer blocks');
+  return { latent, mode: preprocessor, weight, fidelity: styleFidelity(mode, thresholdA, isXl(config)), window };
+}
+
+/** All reference pictures as one unit, and the extension that they share. */
+function referencePlan(pictures: readonly ReferencePicture[], config: UNetConfig): ControlPlan {
+  if (pictures.length === 0) return { units: [], additions: { extensions: [] } };
+  const sites = usedSites(sharingSites(config), pictures);
+  return {
+    units: [referenceUnit(pictures, sites)],
+    additions: { extensions: [reference(sites)] },
+  };
+}
+
 /** Runs once what does not change over a run. Throws `invalid-argument` where a control lacks its picture. */
 export async function planControls(
   model: DenoisingModel,
@@ -127,7 +150,9 @@ export async function planControls(
   const units: ControlUnit[] = [];
   const attention: ControlModel[] = [];
   const kinds = new Set(given.map(({ control: { config } }) => config.kind));
-  const levels = unetOf(model).config.channel_mult.length;
+  const { config: unet } = unetOf(model);
+  const levels = unet.channel_mult.length;
+  const pictures: ReferencePicture[] = [];
   for (const one of given) {
     const { config } = one.control;
     switch (config.kind) {
@@ -139,6 +164,9 @@ export async function planControls(
         break;
       case 't2i_style':
         units.push(await styleOf(one, signal));
+        break;
+      case 'reference':
+        pictures.push(referenceOf(one, unet));
         break;
       case 'gligen': {
         const { objects = missing(one, 'objects'), weight, window } = one;
@@ -158,10 +186,12 @@ export async function planControls(
   const adapters = given
     .flatMap(({ control: { config } }) => (config.kind === 't2i_adapter' ? [adapterExtension(config)] : []))
     .slice(0, 1);
+  const referenced = referencePlan(pictures, unet);
   return {
-    units,
+    units: [...units, ...referenced.units],
     additions: {
       extensions: [
+        ...referenced.additions.extensions,
         ...(kinds.has('controlnet') ? [control] : []),
         ...adapters,
         ...(attention.length > 0 ? [imagePrompts(attention.length)] : []),

@@ -14,7 +14,7 @@ import type { NetworkInputs } from '../tensor/batches.ts';
 import { zeros } from '../tensor/tensor.ts';
 import { joined } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { denoiserNetwork } from './denoiser-network.ts';
+import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
 import { type KeptForm, noLease } from './kept-form.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet } from './network-set.ts';
 
@@ -36,6 +36,8 @@ export interface DenoiserAdditions {
 /** A run has it until it is disposed of. */
 export interface ExtendedDenoiser extends AsyncDisposable {
   readonly predict: Network;
+  /** Other outputs, of the extensions. */
+  readonly observe: DenoiserNetwork['observe'];
   /** Zeros for the inputs of the extensions: what leaves the denoiser as it is. Tokens are one of zeros. */
   readonly neutral: (inputs: DenoiserInputs) => NetworkInputs;
 }
@@ -66,7 +68,8 @@ function networksFor(model: DenoisingModel, { extensions, weights = [] }: Denois
 }
 
 /** Tokens, whose number the units decide: they give them at every call. */
-const isAlwaysGiven = (name: string): boolean => name.startsWith('image_tokens.') || name === 'grounding.objects';
+const isAlwaysGiven = (name: string): boolean =>
+  /^(?:image_tokens\.|reference\.tokens\.|grounding\.objects$)/.test(name);
 
 /** Zeros for every input of the extensions, except tokens, for a batch. */
 function zeroInputs(extensions: readonly Extension[], config: UNetConfig): (inputs: DenoiserInputs) => NetworkInputs {
@@ -92,7 +95,12 @@ export async function extendedDenoiser(model: DenoisingModel, additions: Denoise
   const { extensions, weights = [] } = additions;
   if (extensions.length === 0) {
     await model.keptForm.free();
-    return { ...noLease, predict: (inputs, signal) => model.predict(inputs, signal), neutral: () => ({}) };
+    return {
+      ...noLease,
+      predict: (inputs, signal) => model.predict(inputs, signal),
+      observe: async () => ({}),
+      neutral: () => ({}),
+    };
   }
   const names = [extensions.map(({ name }) => name), weights.map(({ label }) => label)];
   const { form, ...end } = await model.keptForm.lease(JSON.stringify(['extended', ...names]), async () => {
@@ -100,9 +108,11 @@ export async function extendedDenoiser(model: DenoisingModel, additions: Denoise
     return networksFor(model, additions);
   });
   const { config } = unetOf(model);
+  const { predict, observe } = denoiserNetwork(config, form);
   return {
     ...end,
-    predict: denoiserNetwork(config, form).predict,
+    predict,
+    observe,
     neutral: zeroInputs(extensions, config),
   };
 }

@@ -1,5 +1,6 @@
 /** From a control's picture to the map that its network takes, at the size of the result. */
 
+import { isReferenceMode, referenceModes } from '../diffusion/control/reference-modes.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { ControlFields } from '../generation/control-fields.ts';
 import type { ControlMap } from '../generation/control-inputs.ts';
@@ -23,12 +24,22 @@ export function takesMask({ preprocessor }: Pick<ControlFields, 'preprocessor'>)
 
 /** Whether a preprocessor hands the picture on as it is. */
 export function passesOn(preprocessor: string): boolean {
-  return preprocessor === 'none' || masking.includes(preprocessor) || colouring.includes(preprocessor);
+  return (
+    preprocessor === 'none' ||
+    isReferenceMode(preprocessor) ||
+    masking.includes(preprocessor) ||
+    colouring.includes(preprocessor)
+  );
 }
 
 /** Whether the result is held to the picture (`keep-known.ts`). */
-export function holdsToPicture({ preprocessor }: Pick<ControlFields, 'preprocessor'>): boolean {
+function holdsToPicture({ preprocessor }: Pick<ControlFields, 'preprocessor'>): boolean {
   return preprocessor === 'inpaint_only' || colouring.includes(preprocessor);
+}
+
+/** Whether the network takes the latent of the picture. */
+export function takesLatent(fields: Pick<ControlFields, 'preprocessor'>): boolean {
+  return holdsToPicture(fields) || isReferenceMode(fields.preprocessor);
 }
 
 /** Values of a plane of pixels in [0, 1], float32 [1, 1, h, w], at a size. */
@@ -72,7 +83,7 @@ export async function drawMap({ fields, annotator, picture, size, seed }: DrawOp
   if (!preprocessor)
     throw new StableDiffusionError(
       'invalid-argument',
-      `control.preprocessor is ${JSON.stringify(name)}, which is not known; there are ${[...preprocessors.map((one) => one.name), ...masking, ...colouring].join(', ')}.`,
+      `control.preprocessor is ${JSON.stringify(name)}, which is not known; there are ${[...preprocessors.map((one) => one.name), ...masking, ...colouring, ...referenceModes].join(', ')}.`,
     );
   const target = { width: wholeLatents(size.width), height: wholeLatents(size.height) };
   const resolution = pixelPerfect ? pixelPerfectResolution(picture, target, resize) : fields.resolution;

@@ -6,6 +6,7 @@ import type { ControlProgress, ControlWindowRule } from '../diffusion/control/co
 import { StableDiffusionError } from '../errors.ts';
 import type { ControlInputs, ControlMap, ControlPictures, ImagePromptPictures } from '../generation/control-inputs.ts';
 import type { ControlFields, ImagePromptFields } from '../generation/control-fields.ts';
+import type { Batch } from '../generation/batches.ts';
 import type { AnyInputs } from '../generation/inputs.ts';
 import type { PictureDigests } from '../generation/record.ts';
 import type { GenerationRequest } from '../generation/request.ts';
@@ -18,15 +19,16 @@ import { type ControlInput, type ControlPlan, planControls } from '../model/cont
 import type { Model } from '../model/model.ts';
 import { scale } from '../tensor/arithmetic.ts';
 import { bytesOf, type Tensor, tensor } from '../tensor/tensor.ts';
-import { controlMap, holdsToPicture, planeOf, takesMask } from './control-maps.ts';
+import { controlMap, planeOf, takesLatent, takesMask } from './control-maps.ts';
 import { digest, digestBytes } from './digest.ts';
+import { referenceNoise } from './reference-noise.ts';
 import type { PictureSize } from './picture-size.ts';
 import { inShares } from '../image/image-tensor.ts';
 
 export interface RunControls {
   readonly digests: { readonly control?: readonly PictureDigests[]; readonly imagePrompts?: readonly PictureDigests[] };
   /** The denoiser under the controls, and the count of steps to keep up to date. */
-  denoiser(steps: number): Promise<ControlledDenoiser & { readonly progress: ControlProgress }>;
+  denoiser(steps: number, batch: Batch): Promise<ControlledDenoiser & { readonly progress: ControlProgress }>;
   /** The decoded pictures of a batch, float32 [b, 3, h, w] in [-1, 1], after the controls that lay their picture over the result. */
   revise(decoded: Tensor<'float32'>): Promise<Tensor<'float32'>>;
 }
@@ -116,7 +118,7 @@ async function controlInput(run: ControlledRun, fields: ControlFields, given: Co
         seed: Number(BigInt.asUintN(32, BigInt(run.request.seed))),
         byContent: windowRuleOf(run.request) === 'a1111',
       });
-  if (!holdsToPicture(fields)) return { ...common, hint };
+  if (!takesLatent(fields)) return { ...common, hint };
   const latent = await latentOf(run, colours);
   return { ...common, hint, known: { latent, colours, mask, preprocessor, thresholdA, thresholdB } };
 }
@@ -194,7 +196,7 @@ export async function runControls(run: ControlledRun): Promise<RunControls | und
   let plan: Promise<PreparedPlan> | undefined;
   return {
     digests: await digestsOf(controls),
-    async denoiser(steps) {
+    async denoiser(steps, batch) {
       plan ??= planOf(run, controls);
       const progress: ControlProgress = { finished: 0, steps };
       const { schedule, parameterization } = model;
@@ -203,6 +205,7 @@ export async function runControls(run: ControlledRun): Promise<RunControls | und
         parameterization,
         rule: windowRuleOf(request),
         progress,
+        noise: referenceNoise(request, batch),
       });
       return { ...denoiser, progress };
     },

@@ -75,21 +75,23 @@ function startSampling(
 /** The model's denoiser with what the request adds to it, or under the controls of the run. */
 async function batchDenoiser(
   { model, request, sampling, controls }: RunPlan,
+  batch: Batch,
   { start, startNoise }: BatchParts,
 ): Promise<RunDenoiser & { readonly progress?: ControlProgress }> {
   if (!controls) return denoiserOf(model, request, startNoise.shape);
   const { steps, startStep } = start.cut?.(sampling.sampler.space) ?? { steps: request.steps, startStep: 0 };
-  return { terms: [], ...(await controls.denoiser(steps - startStep)) };
+  return { terms: [], ...(await controls.denoiser(steps - startStep, batch)) };
 }
 
 /** Samples a batch and yields its steps. Returns its latent; throws `not-finite` where that is not made of numbers. */
 export async function* sampleBatch(
   plan: RunPlan,
-  { iteration, iterations }: Batch,
+  batch: Batch,
   parts: BatchParts,
 ): AsyncGenerator<PipelineEvent, Tensor<'float32'>, void> {
   const { model, request, inputs, sampling } = plan;
-  await using denoiser = await batchDenoiser(plan, parts);
+  const { iteration, iterations } = batch;
+  await using denoiser = await batchDenoiser(plan, batch, parts);
   const { progress } = denoiser;
   const steps = startSampling(plan, parts, denoiser);
   let next = await steps.next();
@@ -132,6 +134,6 @@ export async function rehearseBatch(plan: RunPlan, batch: Batch, stream: NoiseSt
   const drawStart = stream.startNoise(batch);
   const prepared = (await start.prepare?.(noise, batch.batch, drawStart)) ?? {};
   const parts = { guide, noise, start: prepared, startNoise: drawStart() };
-  await using denoiser = choosesSteps ? await batchDenoiser(plan, parts) : undefined;
+  await using denoiser = choosesSteps ? await batchDenoiser(plan, batch, parts) : undefined;
   for await (const _ of startSampling(plan, parts, denoiser));
 }

@@ -1,6 +1,7 @@
 /** Controls that a caller asks for, checked before the job is accepted: their number, models, preprocessors and what these need. */
 
-import type { ControlConfig } from '../checkpoints/control-file.ts';
+import type { ControlConfig, ControlKind } from '../checkpoints/control-file.ts';
+import { isReferenceMode, noControlModel } from '../diffusion/control/reference-modes.ts';
 import { takesMask, passesOn } from '../pipelines/control-maps.ts';
 import { findPreprocessor, preprocessors, annotators } from '../preprocessors/index.ts';
 import type { ServerContext } from './context.ts';
@@ -55,7 +56,7 @@ async function modelOf(
   list: 'control' | 'imagePrompts',
   name: string,
   where: Where,
-): Promise<{ readonly title: string; readonly kind: ControlConfig['kind'] }> {
+): Promise<{ readonly title: string; readonly kind: ControlKind }> {
   const found = await atField(where, () => controls.find(name));
   const facts = await atField(where, () => controls.facts(found));
   checkKind(facts.kind, list, where);
@@ -65,13 +66,21 @@ async function modelOf(
   return { title: found.title, kind: facts.kind };
 }
 
+/** A reference mode needs no model. Throws where one is named. */
+function referenceModel(name: string, where: Where): { readonly title: string; readonly kind: ControlKind } {
+  if (name.toLowerCase() === noControlModel.toLowerCase()) return { title: noControlModel, kind: 'reference' };
+  throw invalidField(where, `a reference mode takes no control network; give ${noControlModel}`);
+}
+
 async function checkedControl(
   context: ServerContext,
   draft: ControlledDraft,
   control: JobControl,
   at: (field: string) => Where,
 ): Promise<JobControl> {
-  const { title, kind } = await modelOf(context, 'control', control.model, at('model'));
+  const { title, kind } = isReferenceMode(control.preprocessor)
+    ? referenceModel(control.model, at('model'))
+    : await modelOf(context, 'control', control.model, at('model'));
   if (kind === 'gligen') {
     if (!control.objects) throw invalidField(at('objects'), 'GLIGEN needs objects, each with a phrase and a box');
     return { ...control, model: title };
@@ -79,6 +88,8 @@ async function checkedControl(
   if (control.objects) throw invalidField(at('objects'), 'only GLIGEN takes objects');
   if (control.picture === undefined && draft.image === undefined)
     throw invalidField(at('picture'), 'this control has no picture, and the job has none either');
+  if (kind === 'reference' && (control.region ?? control.layerWeights))
+    throw invalidField(at(control.region ? 'region' : 'layerWeights'), 'a reference mode does not take it');
   if (control.start > control.end) throw invalidField(at('start'), 'ensure that start is not above end');
   if (kind !== 't2i_style') checkPreprocessor(context, control, at('preprocessor'));
   if (takesMask(control) && control.picture !== undefined && control.mask === undefined && draft.mask === undefined)

@@ -141,6 +141,7 @@ export const rows: { readonly [F in Field]: readonly Row[] } = {
     { options: { control: ['net'] } },
     { options: { control: ['net', 'adapter'], noise: 'diffusers' }, without: { control: ['net'], noise: 'diffusers' } },
     { options: { task: 'img2img', control: ['net'] } },
+    { options: { control: ['reference'], noise: 'a1111-cpu', seeds: [7, 8], batchSize: 2 } },
     { options: { task: 'inpaint', control: ['net'], promptSyntax: 'a1111' } },
   ],
   imagePrompts: [{ options: { imagePrompts: ['prompt'] } }],

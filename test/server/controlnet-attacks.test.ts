@@ -49,9 +49,9 @@ const hostileUnits: Readonly<Record<string, () => readonly [units: readonly unkn
     /^422 .*Unknown control model/,
   ],
   'with a model of a megabyte': () => [[{ ...unit, image, model: 'a'.repeat(1e6) }], /^422 .*Unknown control model/],
-  'of a reference-only mode': () => [
-    [{ ...unit, image, module: 'reference_only' }],
-    /^422 .*module\(reference_only\) is not supported/,
+  'of a reference mode with a region': () => [
+    [{ ...unit, image, module: 'reference_only', effective_region_mask: image }],
+    /^422 .*a reference mode does not take it/,
   ],
   'with a module of a megabyte': () => [[{ ...unit, image, module: 'a'.repeat(1e6) }], /^422 .*not found in supported/],
   'with many pictures': () => [[{ ...unit, image: Array.from({ length: 500 }, () => image) }], /^422 .*"image"/],

@@ -114,3 +114,29 @@ test('Auto-Photoshop-StableDiffusion-Plugin', async () => {
   });
   assert.equal(images.length, 2);
 });
+
+test('a reference unit needs no model, as in the tests of the extension; its style fidelity is threshold_a', async () => {
+  const ask = async <T>(method: 'GET' | 'POST', path: string, body?: object): Promise<T> => {
+    const answer = await server.json(method, path, body);
+    assert.equal(answer.status, 200, JSON.stringify(answer.body).slice(0, 500));
+    return answer.body;
+  };
+  const image = await base64Png(testImage(96, 96));
+  const { module_detail } = await ask<{ module_detail: Record<string, object> }>('GET', '/controlnet/module_list');
+  const slider = { name: 'Style Fidelity (only for Balanced mode)', value: 0.5, min: 0, max: 1, step: 0.01 };
+  assert.deepEqual(module_detail['reference_only'], { model_free: true, sliders: [slider] });
+  const make = (more: object) => {
+    const unit = { module: 'reference_only', model: 'None', image, save_detected_map: false, ...more };
+    const alwayson_scripts = { ControlNet: { args: [unit] } };
+    const body = { prompt: 'a red apple', width: 64, height: 64, steps: 2, seed: 5, cfg_scale: 4, alwayson_scripts };
+    return ask<{ images: string[]; info: string }>('POST', '/sdapi/v1/txt2img', body);
+  };
+  const made = await make({ threshold_a: 0.2 });
+  assert.match(made.info, /Module: reference_only, Model: None, Weight: 1\.0,.* Threshold A: 0\.2,/);
+  const others = [
+    await make({ threshold_a: 1 }),
+    await make({ module: 'reference_adain' }),
+    await make({ enabled: false }),
+  ];
+  assert.equal(new Set([made, ...others].map(({ images }) => images[0])).size, 4);
+});

@@ -3,7 +3,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import { addScaled } from '../../tensor/arithmetic.ts';
 import { joinBatches, type NetworkInputs, repeatBatch, takeBatch } from '../../tensor/batches.ts';
-import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
+import { expectDType, float32, type Shape, type Tensor } from '../../tensor/tensor.ts';
 import type { Latent } from '../denoiser.ts';
 import type { DenoiserInputs } from '../guidance.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
@@ -27,12 +27,24 @@ export interface PredictedCall extends ControlCall {
   readonly parameterization: Parameterization;
 }
 
+/** One call before which a unit runs the network on something else. */
+export interface LookingCall extends Omit<ControlCall, 'isActive'> {
+  readonly schedule: NoiseSchedule;
+  readonly isOpen: (window: ControlWindow) => boolean;
+  /** Noise of the pictures of this batch, which no other part of the run draws from. */
+  readonly noise: (shape: Shape) => Latent;
+  /** Runs the network on the inputs of the call with some in place of its own, without maps and features. Gives the outputs named. */
+  readonly observe: (inputs: NetworkInputs, outputs: readonly string[]) => Promise<NetworkInputs>;
+}
+
 export interface ControlUnit {
   readonly window: ControlWindow;
   /** Further inputs of the network, float32 [n, …]. Those of several units under one name are added up. */
   readonly before?: (call: ControlCall) => Promise<NetworkInputs>;
   /** Tokens [n, tokens, width] that go behind the context. */
   readonly tokens?: (call: ControlCall) => Tensor<'float32'> | undefined;
+  /** Further inputs of the network, of what it makes of something else. */
+  readonly look?: (call: LookingCall) => Promise<NetworkInputs>;
   /** Changes the prediction [n, channels, h, w]. */
   readonly after?: (prediction: Latent, call: PredictedCall) => Latent;
 }

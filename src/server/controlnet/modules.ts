@@ -3,6 +3,7 @@
  * groups, order and sliders are the extension's.
  */
 
+import { referenceModes } from '../../diffusion/control/reference-modes.ts';
 import { preprocessors } from '../../preprocessors/index.ts';
 import type { PreprocessorSetting } from '../../preprocessors/preprocessor.ts';
 
@@ -26,6 +27,8 @@ export interface ControlModule {
   readonly b?: Slider | undefined;
   /** The kind of network that it needs. */
   readonly network?: string | undefined;
+  /** It needs no control network. */
+  readonly modelFree: boolean;
   /** Its map is a picture; of others it is what an image encoder makes. */
   readonly drawsMap: boolean;
   readonly needsMask: boolean;
@@ -40,11 +43,14 @@ const priorities: Readonly<Record<string, number>> = {
   lineart_standard: 100,
   mlsd: 100,
   depth: 100,
+  pidinet: 100,
+  pidinet_scribble: 100,
   recolor_luminance: 100,
   tile_resample: 100,
   inpaint_only: 100,
   'ip-adapter_clip_sd15': 100,
   'ip-adapter-auto': 1000,
+  reference_only: 100,
 };
 
 const withoutResolution: ReadonlySet<string> = new Set(['invert', 'shuffle', 'inpaint', 'inpaint_only']);
@@ -65,6 +71,7 @@ const drawn = preprocessors.map(
     a: sliderOf(a),
     b: sliderOf(b),
     network,
+    modelFree: false,
     drawsMap: true,
     needsMask: false,
   }),
@@ -72,8 +79,9 @@ const drawn = preprocessors.map(
 
 const variation: Slider = { name: 'Variation', value: 8, min: 3, max: 32, step: 1 };
 const sharpness: Slider = { name: 'Sharpness', value: 1, min: 0, max: 2, step: 0.01 };
-const plain = { drawsMap: true, needsMask: false, resolution };
-const seen = { drawsMap: false, needsMask: false, resolution };
+const fidelity: Slider = { name: 'Style Fidelity (only for Balanced mode)', value: 0.5, min: 0, max: 1, step: 0.01 };
+const plain = { modelFree: false, drawsMap: true, needsMask: false, resolution };
+const seen = { modelFree: false, drawsMap: false, needsMask: false, resolution };
 
 const handedOn: readonly ControlModule[] = [
   {
@@ -87,6 +95,15 @@ const handedOn: readonly ControlModule[] = [
   { ...plain, name: 'inpaint_only', label: 'inpaint_only', tags: ['Inpaint'], needsMask: true, resolution: undefined },
   { ...plain, name: 'tile_colorfix', label: 'tile_colorfix', tags: ['Tile'], a: variation },
   { ...plain, name: 'tile_colorfix+sharp', label: 'tile_colorfix+sharp', tags: ['Tile'], a: variation, b: sharpness },
+  ...referenceModes.map((name) => ({
+    ...plain,
+    modelFree: true,
+    name,
+    label: name,
+    tags: ['Reference'],
+    resolution: undefined,
+    a: fidelity,
+  })),
   { ...seen, name: 'clip_vision', label: 't2ia_style_clipvision', tags: ['T2I-Adapter'] },
   { ...seen, name: 'ip-adapter_clip_sd15', label: 'ip-adapter_clip_h', tags: ['IP-Adapter'] },
   { ...seen, name: 'ip-adapter-auto', label: 'ip-adapter-auto', tags: ['IP-Adapter'] },

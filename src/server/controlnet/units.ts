@@ -1,5 +1,7 @@
 /** Units of sd-webui-controlnet, in `alwayson_scripts` of A1111's requests, as controls of a job. */
 
+import type { ControlKind } from '../../checkpoints/control-file.ts';
+import { isReferenceMode, noControlModel } from '../../diffusion/control/reference-modes.ts';
 import type { ServerContext } from '../context.ts';
 import type { ControlPlace } from '../decide-controls.ts';
 import type { JobDraft } from '../decide-job.ts';
@@ -48,18 +50,14 @@ function picturesOf({ image, mask }: ControlUnitFields): Given[] {
 const isNone = (model: string | null): model is null =>
   model === null || model === '' || model.toLowerCase() === 'none';
 
-/** A unit that does not say whether it is enabled is, if it names a model. */
-const isEnabled = ({ enabled, model }: ControlUnitFields): boolean => enabled ?? !isNone(model);
+/** A unit that does not say whether it is enabled is, if it names a model or a module that needs none. */
+const isEnabled = ({ enabled, model, module }: ControlUnitFields): boolean =>
+  enabled ?? (!isNone(model) || isReferenceMode(module));
 
 function moduleOf({ module }: ControlUnitFields, where: Where): ControlModule {
   const name = module === null || module === '' || module.toLowerCase() === 'none' ? 'none' : module;
   const found = findModule(name);
   if (found) return found;
-  if (/^reference_(?:only|adain)/.test(name))
-    throw invalidField(
-      [...where, 'module'],
-      `module(${name.slice(0, 100)}) is not supported: this server's networks do not read the self-attention of another picture. An IP-Adapter takes a reference picture.`,
-    );
   throw invalidField([...where, 'module'], `module(${name.slice(0, 100)}) not found in supported modules.`);
 }
 
@@ -120,7 +118,7 @@ async function controlOf(
     layerWeights: unit.advanced_weighting ?? undefined,
     picture: await store(at, 'image', given?.picture),
     mask: await store(at, 'mask', given?.mask ?? own),
-    cropsPicture: unit.inpaint_crop_input_image ?? true,
+    cropsPicture: !module.modelFree && (unit.inpaint_crop_input_image ?? true),
     returnsMap: returnsMap && (unit.save_detected_map ?? true),
   });
   if (!parsed.success) throw unfit(at.where, parsed.error);
@@ -154,6 +152,19 @@ function modelNamed({ controls }: ServerContext, name: string, where: Where): Ca
   } catch (error) {
     throw invalidField(where, error instanceof Error ? error.message : `model(${name}) not found`);
   }
+}
+
+/** The model of a unit. Modules that need none take none, whatever the unit names. */
+async function modelOf(
+  unit: ControlUnitFields,
+  { context, where }: UnitContext,
+): Promise<{ readonly title: string; readonly kind: ControlKind }> {
+  if (isReferenceMode(unit.module)) return { title: noControlModel, kind: 'reference' };
+  const at = [...where, 'model'];
+  if (isNone(unit.model)) throw invalidField(at, 'You have not selected any ControlNet Model.');
+  const found = modelNamed(context, unit.model, at);
+  const { kind } = await atField(at, () => context.controls.facts(found));
+  return { title: found.title, kind };
 }
 
 /** The list of units in a request's `alwayson_scripts`, and the name under which it is there. */
@@ -192,17 +203,15 @@ export async function unitControls(
       throw invalidField([...where, 'ipadapter_input'], 'ipadapter_input is not supported; send pictures');
     if (control.length + imagePrompts.length >= context.limits.controls)
       throw invalidField(base, `ensure that at most ${context.limits.controls} units are enabled`);
-    if (isNone(unit.model)) throw invalidField([...where, 'model'], 'You have not selected any ControlNet Model.');
     const at = { context, caller, where };
-    const found = modelNamed(context, unit.model, [...where, 'model']);
-    const { kind } = await atField([...where, 'model'], () => context.controls.facts(found));
+    const { title, kind } = await modelOf(unit, at);
     if (kind === 'ip_adapter') {
       places.imagePrompts.push(i);
-      imagePrompts.push(await imagePromptOf(unit, found.title, at));
+      imagePrompts.push(await imagePromptOf(unit, title, at));
       continue;
     }
     places.control.push(i);
-    const made = await controlOf(unit, found.title, at, returnMaps);
+    const made = await controlOf(unit, title, at, returnMaps);
     if (made.picture === undefined && !hasPicture)
       throw invalidField([...where, 'image'], 'controlnet is enabled but no input image is given');
     control.push(made);

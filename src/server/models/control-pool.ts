@@ -4,6 +4,8 @@ import type { Engine } from '../../engine/engine.ts';
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
 import { type ControlLease, createKeptControls } from '../../model/kept-controls.ts';
+import { noControlModel } from '../../diffusion/control/reference-modes.ts';
+import { referenceControl } from '../../model/reference-control.ts';
 import { loadControl } from '../../model/load-control-node.ts';
 import type { Model } from '../../model/model.ts';
 import { createAnnotator, type OpenAnnotator, readAnnotator } from '../../preprocessors/index.ts';
@@ -74,12 +76,14 @@ export function createControlPool({
   const kept = createKeptControls({ limit: keptBytes });
   const annotators = annotatorKeeper(engine, controls);
   const encoderOf = async (title: string): Promise<ControlEncoder | undefined> => {
+    if (title === noControlModel) return undefined;
     const facts = await controls.facts(controls.find(title));
     return facts.encoderWidth && controls.encoderFor(facts);
   };
   return {
     encoderOf,
     async acquire(model, title) {
+      if (title === noControlModel) return { control: referenceControl, release() {} };
       const path = controls.pathOf(controls.find(title));
       const encoder = await encoderOf(title);
       const key = JSON.stringify([path, encoder?.path]);

@@ -20,6 +20,7 @@ import { type ControlModel, openControlModel } from '../../../src/model/control-
 import { type ControlInput, planControls } from '../../../src/model/control-units.ts';
 import { controlledDenoiser } from '../../../src/model/controlled-denoiser.ts';
 import type { DenoisingModel } from '../../../src/model/extended-denoiser.ts';
+import { referenceControl } from '../../../src/model/reference-control.ts';
 import { NetworkSet } from '../../../src/model/network-set.ts';
 import { blendKnown, resultShare } from '../../../src/image/blend-known.ts';
 import { preparedMask } from '../../../src/image/inpaint-region.ts';
@@ -83,8 +84,9 @@ async function controlOf(call: Calling, unit: Recorded, isHires: boolean): Promi
   const colours = channels(given, 0, 3);
   const mask = given.shape[1] === 4 ? channels(given, 3, 4) : undefined;
   const [reach = 0, sharp = 0] = unit.thr ?? [];
-  const wantsLatent = /inpaint_only|colorfix/.test(used.preprocessor);
-  return wholeRun(call.open(unit.kind, unit.pool ?? false), {
+  const wantsLatent = /inpaint_only|colorfix|reference/.test(used.preprocessor);
+  const control = unit.kind === 'ref' ? referenceControl : call.open(unit.kind, unit.pool ?? false);
+  return wholeRun(control, {
     hint: mask ? maskedHint(colours, mask) : colours,
     weight: unit.weight,
     mode: used.mode,
@@ -132,10 +134,6 @@ async function compareCalls(recorded: RecordedCase, compare: Comparisons): Promi
     ...(wanted.has('hires.none') ? { 'hires.none': [] } : {}),
   };
   for (const [name, units] of Object.entries(variants)) {
-    if (units.some(({ kind }) => kind === 'ref')) {
-      compare.skip(name, 'reference modes are not implemented');
-      continue;
-    }
     const isHires = units.some(({ hr }) => hr) || name.startsWith('hires');
     const controls: ControlInput[] = [];
     for (const unit of units) {
@@ -149,6 +147,7 @@ async function compareCalls(recorded: RecordedCase, compare: Comparisons): Promi
       parameterization: 'eps',
       rule: 'a1111',
       progress,
+      noise: () => floats(inputs, 'reference_noise'),
     });
     const marks: Record<string, Tensor> = controls.length > 0 ? { [halfInput]: float32([2], [1, 0]) } : {};
     const got = await denoiser.network({

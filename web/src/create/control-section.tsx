@@ -3,7 +3,15 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ControlChoices } from '../engines/picture-engine.ts';
 import { urlOf } from '../history/picture-database.ts';
-import { bareName, controlModes, type ControlUnit, mostControls, newControl } from '../settings/control-units.ts';
+import {
+  bareName,
+  controlModes,
+  type ControlUnit,
+  mostControls,
+  networkName,
+  newControl,
+  noNetwork,
+} from '../settings/control-units.ts';
 import { SelectField, SliderField } from '../settings/fields.tsx';
 import { Icon } from '../shell/icons.tsx';
 import { studio, useStudio } from '../studio.ts';
@@ -102,6 +110,8 @@ function Unit({
   const change = (patch: Partial<ControlUnit>): void => studio.controls.change(unit.id, patch);
   const found = choices.models.find(({ title }) => bareName(title) === bareName(unit.model));
   const takesMap = !found?.isImagePrompt;
+  const isReference = unit.model === noNetwork;
+  const modules = isReference ? choices.references.map((mode) => ({ name: mode, label: mode })) : choices.modules;
   return (
     <fieldset className="unit">
       <legend>{`Control ${index + 1}`}</legend>
@@ -118,7 +128,7 @@ function Unit({
         value={found?.title ?? unit.model}
         options={[
           ...(found ? [] : [[unit.model, `${bareName(unit.model)} (not on this server)`] as const]),
-          ...choices.models.map(({ title }) => [title, bareName(title)] as const),
+          ...choices.models.map(({ title }) => [title, networkName(title)] as const),
         ]}
         onChange={(model) =>
           change({ model, preprocessor: choices.models.find(({ title }) => title === model)?.preprocessor ?? 'none' })
@@ -126,20 +136,20 @@ function Unit({
       />
       {takesMap && (
         <SelectField
-          label="Preprocessor"
+          label={isReference ? 'Mode' : 'Preprocessor'}
           value={unit.preprocessor}
           options={[
-            ...(choices.modules.some((one) => one.name === unit.preprocessor)
+            ...(modules.some((one) => one.name === unit.preprocessor)
               ? []
               : [[unit.preprocessor, unit.preprocessor] as const]),
-            ...choices.modules.map(
+            ...modules.map(
               (one) => [one.name, one.name === 'none' ? 'None: the picture is the map' : one.label] as const,
             ),
           ]}
           onChange={(preprocessor) => change({ preprocessor })}
         />
       )}
-      <UnitPicture unit={unit} name={name} makesMap={takesMap && unit.preprocessor !== 'none'} />
+      <UnitPicture unit={unit} name={name} makesMap={takesMap && !isReference && unit.preprocessor !== 'none'} />
       <SliderField
         label="Weight"
         value={unit.weight}

@@ -77,6 +77,8 @@ export interface ControlChoices {
     readonly preprocessor: string;
   }[];
   readonly modules: readonly { readonly name: string; readonly label: string }[];
+  /** Modes in which the model itself looks at a reference picture, without a network: those of the entry `noNetwork`. */
+  readonly references: readonly string[];
 }
 
 /** A picture in a server's output folder. */

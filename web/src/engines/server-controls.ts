@@ -1,6 +1,6 @@
 /** Control networks and preprocessors of a server, by the routes of A1111's ControlNet extension, which both of its APIs have. */
 
-import { bareName, type ControlUnit } from '../settings/control-units.ts';
+import { bareName, type ControlUnit, noNetwork } from '../settings/control-units.ts';
 import type { ControlChoices, PictureEngine, PictureJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
@@ -13,7 +13,7 @@ interface TypeInfo {
 /** Preprocessors that make no map of a picture: they paint, or belong to image prompts. */
 const withoutMap = /^(?:inpaint|ip-adapter|clip_|t2ia_style|revision|reference|instant_id)/;
 
-const none: ControlChoices = { models: [], modules: [] };
+const none: ControlChoices = { models: [], modules: [], references: [] };
 
 const read = async <T>(server: ServerAddress, path: string): Promise<T> =>
   (await (await ask(server, `controlnet/${path}`)).json()) as T;
@@ -37,9 +37,15 @@ async function controlChoices(server: ServerAddress): Promise<ControlChoices> {
         Object.entries(types).find(([type, { model_list }]) => type !== 'All' && model_list.includes(title)) ?? [];
       return modules.find(({ label }) => label === own?.default_option)?.name ?? 'none';
     };
+    const references = names.filter((name) => name.startsWith('reference_')).sort();
+    const [reference] = references.toReversed();
     return {
-      models: titles.map((title) => ({ title, isImagePrompt: isImagePrompt(title), preprocessor: usual(title) })),
+      models: [
+        ...titles.map((title) => ({ title, isImagePrompt: isImagePrompt(title), preprocessor: usual(title) })),
+        ...(reference === undefined ? [] : [{ title: noNetwork, isImagePrompt: false, preprocessor: reference }]),
+      ],
       modules,
+      references,
     };
   } catch (error) {
     if (error instanceof ServerError && (error.status === 404 || error.status === 405)) return none;

@@ -8,6 +8,12 @@ export const controlModes = [
   ['control', 'The control is more important'],
 ] as const;
 
+/** Stands for the network of a unit that needs none: its picture is a reference. */
+export const noNetwork = 'None';
+
+/** What people read for a network. */
+export const networkName = (title: string): string => (title === noNetwork ? 'Reference picture' : bareName(title));
+
 export interface ControlUnit {
   readonly id: string;
   /** Title of a control network. */
@@ -71,6 +77,6 @@ export function bareName(title: string): string {
 export function controlRows(units: readonly ControlUnit[]): readonly (readonly [label: string, value: string])[] {
   return units.map(({ model, preprocessor, weight }, i) => [
     units.length === 1 ? 'Control' : `Control ${i + 1}`,
-    `${bareName(model)}${preprocessor === 'none' ? '' : `, ${preprocessor}`}, weight ${weight}`,
+    `${networkName(model)}${preprocessor === 'none' ? '' : `, ${preprocessor}`}, weight ${weight}`,
   ]);
 }

@@ -62,7 +62,7 @@ export const controlModuleList = defineRoute({
     const nameOf = ({ name, label }: ControlModule): string => (byLabel ? label : name);
     const detail = modules.map((module) => {
       const sliders = [module.resolution, module.a, module.b].filter((one): one is Slider => one !== undefined);
-      return [nameOf(module), { model_free: false, sliders }] as const;
+      return [nameOf(module), { model_free: module.modelFree, sliders }] as const;
     });
     return json({ module_list: modules.map(nameOf), module_detail: Object.fromEntries(detail) });
   },
