@@ -75,6 +75,25 @@ export function checkEmbeddings(source: WeightSource): void {
   checkSizes(source, embeddingKeys(source));
 }
 
+/**
+ * The rows of a file's embedding and their width, that of both encoders together for SDXL, as A1111 counts them. Reads the header alone.
+ * Throws `file-unsupported` for a file without an embedding, `invalid-argument` for one of several, `too-large`.
+ */
+export function embeddingSize(source: WeightSource): { readonly vectors: number; readonly width: number } {
+  const keys = embeddingKeys(source);
+  checkSizes(source, keys);
+  const [first, ...others] = keys;
+  if (first === undefined) throw new StableDiffusionError('file-unsupported', `${source.label} holds no embedding.`);
+  if (others.length > 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${source.label} holds the embeddings ${keys.join(', ')}, which cannot share one name.`,
+    );
+  const { shape } = findEntry(source.label, source.entries, first);
+  const second = first === 'clip_l' ? source.entries.get('clip_g')?.shape.at(-1) : undefined;
+  return { vectors: shape.length === 1 ? 1 : (shape.at(-2) ?? 0), width: (shape.at(-1) ?? 0) + (second ?? 0) };
+}
+
 /** The embeddings of a file, mostly one. `token` replaces the name of the only one. Throws `file-unsupported`, `invalid-argument`. */
 export async function readEmbeddings(
   source: WeightSource,

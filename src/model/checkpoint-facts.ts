@@ -2,6 +2,7 @@
 
 import { conditionerOf, tokenizersOf } from '../conditioning/conditioners.ts';
 import { syntaxEncoding } from '../conditioning/prompt-contexts.ts';
+import { conditionerParts } from '../config/conditioner-parts.ts';
 import { denoiserUnit } from '../config/network-config.ts';
 import type { RecommendedSettings } from '../config/recommended-settings.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
@@ -19,10 +20,22 @@ export interface CheckpointFacts {
   readonly family: string;
   /** What it can make. */
   readonly tasks: readonly ModelTask[];
+  /** Width of the textual inversions that it takes, that of both text encoders together for SDXL; undefined for a model that takes none. */
+  readonly embeddingWidth: number | undefined;
   /** Takes prompts in A1111's syntax. */
   readonly readsPromptSyntax: boolean;
   /** The model's own defaults of a request. */
   readonly recommended: RecommendedSettings;
+}
+
+/** Widths of CLIP's text encoders together. The refiner, which has SDXL's second alone, takes the files of SDXL. */
+function embeddingWidth({ cond_stage_config: condition }: Checkpoint['config']): number | undefined {
+  const widths = [...conditionerParts(condition).values()].flatMap((network) =>
+    network.kind === 'clip_text' ? [network.hidden_size] : [],
+  );
+  const isComposed = typeof condition === 'object' && condition?.kind === 'composed';
+  if (isComposed && widths.length === 1) return 768 + (widths[0] ?? 0);
+  return widths.length === 0 ? undefined : widths.reduce((sum, width) => sum + width);
 }
 
 /** Reads no weights. */
@@ -44,6 +57,7 @@ export async function checkpointFacts({
     hasSafetyChecker: safety_config !== undefined,
     family: familyName(config),
     tasks: modelTasks(config),
+    embeddingWidth: embeddingWidth(config),
     readsPromptSyntax: syntaxEncoding(conditioner) !== undefined,
     recommended: recommendation?.settings ?? {},
   };

@@ -22,7 +22,7 @@ export function withHypernetworks(
   const opened = uses.map(({ source, scale = 1 }, i) => {
     const prefix = `hypernetwork${i}`;
     const file = readHypernetwork(source);
-    refuseWidths(file, checkpoint);
+    refuseHypernetwork(file, checkpoint.label, checkpoint.config.unet_config);
     return { weights: hypernetworkWeights(file, prefix), extension: hypernetwork(file, scale, prefix) };
   });
   const { unet } = checkpoint.parts;
@@ -41,8 +41,11 @@ export function withHypernetworks(
  * Throws `weights-mismatch` for a hypernetwork of another family: one of its widths is of no attention of the model. Widths are those of the
  * context and, for self-attention, those of the UNet's levels.
  */
-function refuseWidths({ label: file, modules }: HypernetworkFile, { label, config }: Checkpoint): void {
-  const { unet_config: unet } = config;
+export function refuseHypernetwork(
+  { label: file, modules }: HypernetworkFile,
+  label: string,
+  unet: Checkpoint['config']['unet_config'],
+): void {
   if (unet.kind !== 'unet') return;
   const own = [unet.context_dim, ...unet.channel_mult.map((mult) => mult * unet.model_channels)];
   const foreign = [...modules.keys()].filter((width) => !own.includes(width));

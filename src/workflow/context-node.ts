@@ -17,7 +17,7 @@ import { nodeImageCodec } from '../image/codec/codec-node.ts';
 import { decodeFrames } from '../image/codec/frames-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { FilePlace, PictureFolder, WorkflowContext, WorkflowFiles } from './context.ts';
-import type { FolderKind } from './folder-kinds.ts';
+import { type FolderKind, folderKinds } from './folder-kinds.ts';
 import type { NameLists } from './input-spec.ts';
 import { filesIn, type ListedFile } from './list-files-node.ts';
 import { NetworkPool } from './network-pool.ts';
@@ -47,27 +47,8 @@ export function workflowFolders(root: string): WorkflowFolders {
   return { models, input: join(root, 'input'), output: join(root, 'output'), temp: join(root, 'temp') };
 }
 
-const modelKinds: readonly FolderKind[] = [
-  'checkpoints',
-  'configs',
-  'loras',
-  'vae',
-  'text_encoders',
-  'diffusion_models',
-  'clip_vision',
-  'style_models',
-  'embeddings',
-  'diffusers',
-  'vae_approx',
-  'controlnet',
-  'gligen',
-  'upscale_models',
-  'hypernetworks',
-  'photomaker',
-  'classifiers',
-  'model_patches',
-  'audio_encoders',
-];
+/** All kinds of models, those of nodes that others added to ComfyUI too. */
+const modelKinds: readonly FolderKind[] = folderKinds.filter((kind) => !/^(?:input|output)_/.test(kind));
 
 /** A name with its folder: `x.png [output]`. */
 function annotated(name: string): { readonly folder: PictureFolder; readonly name: string } {

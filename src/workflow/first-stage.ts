@@ -1,11 +1,13 @@
 /** Encoding and decoding with a VAE value: pictures [b, 3, h, w] in [-1, 1] to latents and back, item by item. */
 
+import { otherFamily } from '../checkpoints/model-families.ts';
 import { type Autoencoder, autoencoderOf, type FirstStageNetworks } from '../model/autoencoder.ts';
 import type { GraphChoice } from '../model/network-set.ts';
 import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { channelsFirst } from './pictures.ts';
 import { throwIfAborted } from '../errors.ts';
+import type { LatentValue } from './values.ts';
 import type { NetworkCall } from './network-pool.ts';
 import type { NodeContext } from './context-in-run.ts';
 import type { VaeValue } from './values/vae.ts';
@@ -35,6 +37,12 @@ async function itemByItem(
     made.push(await run(takeBatch(values, i, i + 1)));
   }
   return joinBatches(made);
+}
+
+/** Throws `weights-mismatch` for latents that a model of another family sampled. */
+export function refuseOtherLatents({ label: file, family }: VaeValue, { of: model }: LatentValue): void {
+  if (family && model?.family && family.latents !== model.family.latents)
+    throw otherFamily({ file, what: 'an autoencoder (VAE)', family, model });
 }
 
 /** Latents as nodes have them → pictures [b, 3, h, w] in 0…1. */

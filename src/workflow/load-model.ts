@@ -3,6 +3,7 @@
 import { assembledConfig } from '../checkpoints/assembled-config.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import type { DetectedNetwork } from '../checkpoints/detect.ts';
+import { familyInMetadata, familyOfContext } from '../checkpoints/model-families.ts';
 import { conditionerParts } from '../config/conditioner-parts.ts';
 import {
   type ClipTextConfig,
@@ -126,7 +127,11 @@ const isFirstStage = (config: NetworkConfig): config is FirstStageConfig =>
   config.kind === 'kl' || config.kind === 'vq' || config.kind === 'identity';
 
 /** VAE of a network. Throws `model-unknown`. */
-export function vaeOf(label: string, { config, weights }: NamedNetwork): VaeValue {
+export function vaeOf(
+  label: string,
+  { config, weights }: NamedNetwork,
+  family = familyInMetadata(weights.metadata),
+): VaeValue {
   if (!isFirstStage(config))
     throw new StableDiffusionError('model-unknown', `${label} is not an autoencoder (VAE); it is ${config.kind}.`);
   return {
@@ -134,6 +139,7 @@ export function vaeOf(label: string, { config, weights }: NamedNetwork): VaeValu
     label,
     network: { config, weights },
     downsampling: config.kind === 'identity' ? 1 : 2 ** (config.ddconfig.ch_mult.length - 1),
+    family,
   };
 }
 
@@ -143,10 +149,12 @@ export function valuesOf(
   options: LoadOptions = {},
 ): { readonly model: ModelValue; readonly clip: ClipValue; readonly vae: VaeValue } {
   const { config, label, parts } = checkpoint;
+  const unet = ldmUNet(config.unet_config);
+  const family = familyOfContext(unet.context_dim);
   return {
-    model: modelValue(label, { config: ldmUNet(config.unet_config), weights: parts.unet }, config),
+    model: modelValue(label, { config: unet, weights: parts.unet }, config),
     clip: clipOf(checkpoint, options),
-    vae: vaeOf(label, { config: config.first_stage_config, weights: parts.first_stage }),
+    vae: vaeOf(label, { config: config.first_stage_config, weights: parts.first_stage }, family),
   };
 }
 

@@ -1,6 +1,7 @@
 /** What flows along the links of a workflow, by ComfyUI's names of types. Values are not changed once a node has returned them: they are kept. */
 
 import type { SamplerSettings, SigmaSampling } from '../diffusion/sampler.ts';
+import type { FamilyPair } from '../checkpoints/model-families.ts';
 import type { TorchGenerator } from '../random/torch-generator.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { FolderList, InputSpec, InputSpecs } from './input-spec.ts';
@@ -19,6 +20,8 @@ export interface LatentValue {
   readonly noiseMask?: Float32 | undefined;
   /** Which pictures of an imagined larger batch these are: their noise. */
   readonly batchIndex?: readonly number[] | undefined;
+  /** The model that sampled it. */
+  readonly of?: FamilyPair['model'] | undefined;
 }
 
 /** The noise of a run. `seed` also seeds what samplers draw. */

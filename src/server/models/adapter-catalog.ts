@@ -2,7 +2,7 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
-import { readEmbeddings } from '../../adapters/textual-inversion.ts';
+import { embeddingSize } from '../../adapters/textual-inversion.ts';
 import { type FolderEntry, folderEntries } from './folder-entries.ts';
 import { readSidecar, type Sidecar } from './sidecars.ts';
 
@@ -19,7 +19,7 @@ export interface CatalogLora extends Sidecar {
 export interface CatalogEmbedding extends Sidecar {
   /** The file's name without its extension: its word in prompts. */
   readonly name: string;
-  /** Rows it takes, and their width. */
+  /** Rows it takes, and their width, that of both text encoders together for SDXL. */
   readonly vectors: number;
   readonly width: number;
 }
@@ -40,7 +40,8 @@ export interface AdapterCatalog {
   loraPath(name: string): string;
   /** For loading only. Throws `not-found`. */
   hypernetworkPath(name: string): string;
-  embeddingPaths(): readonly { readonly path: string; readonly token: string }[];
+  /** For loading only: those of a width. */
+  embeddingPaths(width: number | undefined): readonly { readonly path: string; readonly token: string }[];
   /** Rescans the folders. */
   refresh(): Promise<void>;
 }
@@ -132,7 +133,8 @@ export async function openAdapterCatalog({
         throw new StableDiffusionError('not-found', `Unknown hypernetwork ${JSON.stringify(wanted.slice(0, 100))}.`);
       return found.path;
     },
-    embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),
+    embeddingPaths: (width) =>
+      embeddings.filter((one) => one.width === width).map(({ path, name }) => ({ path, token: name })),
     async refresh() {
       const listed: Found<CatalogLora>[] = [];
       for (const entry of shortNamed(await folderEntries(lorasFolder, { endings, what: 'LoRAs' })))
@@ -145,9 +147,11 @@ export async function openAdapterCatalog({
       )) {
         try {
           const source = await openWeightsAt(path);
-          const [embedding] = await readEmbeddings(source, { token: name }).finally(() => source.close());
-          const [vectors = 0, width = 0] = embedding?.vectors.shape ?? [];
-          read.push({ name, vectors, width, path, ...(await readSidecar(path)) });
+          try {
+            read.push({ name, ...embeddingSize(source), path, ...(await readSidecar(path)) });
+          } finally {
+            await source.close();
+          }
         } catch (error) {
           onUnusable(file, error);
         }

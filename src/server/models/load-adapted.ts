@@ -3,6 +3,7 @@
 import type { Engine } from '../../engine/engine.ts';
 import type { PrecisionName } from '../../engine/precision.ts';
 import { StableDiffusionError } from '../../errors.ts';
+import { checkpointFactsAt } from '../../model/checkpoint-facts-node.ts';
 import { loadModel } from '../../model/load-model-node.ts';
 import type { Model } from '../../model/model.ts';
 import type { LoraUse } from '../extra-networks.ts';
@@ -24,7 +25,7 @@ export async function loadAdapted(
       .filter(({ kind }) => kind === 'hypernetwork')
       .map(({ name, scale }) => ({ scale, path: adapters.hypernetworkPath(name) })),
   };
-  const embeddings = adapters.embeddingPaths();
+  const embeddings = adapters.embeddingPaths((await checkpointFactsAt(path)).embeddingWidth);
   try {
     return await loadModel(path, { ...options, embeddings });
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import { hypernetworkWeights, readHypernetwork } from '../../adapters/hypernetwork.ts';
 import { hypernetwork } from '../../extensions/hypernetwork.ts';
+import { refuseHypernetwork } from '../../model/with-hypernetworks.ts';
 import { joined } from '../../weights/view.ts';
 import { defineNode, type NodeType } from '../definition.ts';
 
@@ -20,6 +21,7 @@ const hypernetworkLoaderNode = defineNode({
     if (strength === 0) return [model];
     const file = readHypernetwork(await files.weights('hypernetworks', hypernetwork_name));
     const { network } = model;
+    refuseHypernetwork(file, model.label, network.config);
     const own = network.extensions ?? [];
     const prefix = `hypernetwork_${own.length}`;
     const weights = joined([network.weights, hypernetworkWeights(file, prefix)], network.weights.label);

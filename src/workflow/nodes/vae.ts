@@ -2,7 +2,7 @@
 
 import { defineNode, type NodeType } from '../definition.ts';
 import { channelsLast } from '../pictures.ts';
-import { decodeLatent, encodePixels } from '../first-stage.ts';
+import { decodeLatent, encodePixels, refuseOtherLatents } from '../first-stage.ts';
 import { decodeTiled, encodeTiled } from '../first-stage-tiles.ts';
 import { floatBytes } from '../memory-budget.ts';
 import type { LatentValue } from '../values.ts';
@@ -26,6 +26,7 @@ const vaeDecodeNode = defineNode({
   outputs: ['IMAGE'],
   makes: ({ samples }) => decodedBytes(samples),
   async run({ samples, vae }, context) {
+    refuseOtherLatents(vae, samples);
     return [channelsLast(await decodeLatent(vae, samples.samples, context))];
   },
 });
@@ -101,6 +102,7 @@ const vaeDecodeTiledNode = defineNode({
   outputs: ['IMAGE'],
   makes: ({ samples }) => decodedBytes(samples),
   async run({ samples, vae, tile_size, overlap }, context) {
+    refuseOtherLatents(vae, samples);
     return [channelsLast(await decodeTiled(vae, samples.samples, { tileSize: tile_size, overlap }, context))];
   },
 });

@@ -1,5 +1,6 @@
 /** The network's inputs of one entry of a conditioning: its context, SDXL's vector of pooled text and sizes, and inpainting's channels. */
 
+import { familyOfContext } from '../../checkpoints/model-families.ts';
 import { sizes } from '../../conditioning/sizes.ts';
 import { resizeBilinear } from '../../tensor/resize-bilinear.ts';
 import { concatenate } from '../../tensor/arithmetic.ts';
@@ -111,8 +112,23 @@ function concatOf(model: ModelValue, entry: ConditioningEntry, run: RunShape): F
   return concatenate([rounded, toBatch(fitSize(kept, height, width), batch)], 1);
 }
 
-/** The inputs of an entry for the whole latent, a batch of 1 or of the run. */
+/** Throws `weights-mismatch` for the texts of another family's encoder. */
+function refuseOtherTexts({ label, network: { config } }: ModelValue, { cond }: ConditioningEntry): void {
+  const [width, wanted] = [cond.shape.at(-1), config.context_dim];
+  if (width === wanted || wanted === null || wanted === undefined) return;
+  const [family, own] = [familyOfContext(width), familyOfContext(wanted)];
+  throw new StableDiffusionError(
+    'weights-mismatch',
+    `The conditioning is for ${family?.name ?? 'another family of models'} (width ${width}), and ${label} is ${own?.model ?? 'a model of another family'} (width ${wanted}). Encode the prompt with the CLIP of that model.`,
+  );
+}
+
+/**
+ * The inputs of an entry for the whole latent, a batch of 1 or of the run.
+ * @throws `weights-mismatch` for texts that an encoder of another family encoded
+ */
 export async function entryInputs(model: ModelValue, entry: ConditioningEntry, run: RunShape): Promise<NetworkInputs> {
+  refuseOtherTexts(model, entry);
   const y = await vectorOf(model, entry, run);
   const concat = concatOf(model, entry, run);
   return {

@@ -7,7 +7,7 @@ import type { ConditioningValue } from '../values/conditioning.ts';
 import type { ModelValue } from '../values/model.ts';
 import { cfgGuider } from './guiders.ts';
 import { noNoise, seededNoise } from './noise.ts';
-import { sampleLatent } from './sample.ts';
+import { latentsOf, sampleLatent } from './sample.ts';
 import { kSamplerSigmas, samplerOf } from './sigmas.ts';
 
 export interface KSampleOptions {
@@ -57,5 +57,5 @@ export async function kSample(options: KSampleOptions, context: NodeContext): Pr
     },
     context,
   );
-  return { ...latent, samples };
+  return { ...latent, samples, of: latentsOf(model) };
 }

@@ -5,7 +5,7 @@ import { addScaled } from '../../tensor/arithmetic.ts';
 import type { NodeContext } from '../context-in-run.ts';
 import type { LatentValue, NoiseValue, SamplerValue } from '../values.ts';
 import type { ModelValue } from '../values/model.ts';
-import { type Guider, sampleLatent } from './sample.ts';
+import { type Guider, latentsOf, sampleLatent } from './sample.ts';
 
 export interface CustomSampling {
   readonly guider: Guider;
@@ -23,9 +23,10 @@ export async function sampleCustom(
     { ...options, latent, noise: noise.make(latent), seed: noise.seed },
     context,
   );
+  const of = latentsOf(options.guider.model);
   return [
-    { ...latent, samples },
-    { ...latent, samples: denoised },
+    { ...latent, samples, of },
+    { ...latent, samples: denoised, of },
   ];
 }
 

@@ -3,6 +3,7 @@
  * Latents come and go as the first stage has them.
  */
 
+import { familyOfContext } from '../../checkpoints/model-families.ts';
 import type { Denoiser } from '../../diffusion/denoiser.ts';
 import { scaledLatent, unscaledLatent } from '../../model/latent-scale.ts';
 import { brownianTreeNoise } from '../../random/brownian-tree.ts';
@@ -118,6 +119,12 @@ function keptNoise({ sampler, seed, noise }: SampleOptions): Latent {
   if (!sampler.drawsKeptNoise) return noise;
   return new TorchGenerator(offsetSeed(seed, 1)).randn(noise.shape);
 }
+
+/** Whose latents a model makes. */
+export const latentsOf = ({ label, network }: ModelValue): NonNullable<LatentValue['of']> => ({
+  label,
+  family: familyOfContext(network.config.context_dim),
+});
 
 export interface Sampled {
   readonly samples: Latent;

@@ -2,6 +2,7 @@
 
 import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
+import { currentModel } from './option-table.ts';
 
 export const loras = defineRoute({
   method: 'GET',
@@ -37,17 +38,21 @@ const embedding = z.object({
 export const embeddings = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/embeddings',
-  summary: 'Textual inversions; their names are words in prompts',
+  summary: 'Textual inversions; their names are words in prompts. Those for another family than the chosen model’s are under `skipped`',
   flavour: 'a1111',
   response: z.object({ loaded: z.record(z.string(), embedding), skipped: z.record(z.string(), embedding) }),
-  async handle({ adapters }) {
-    const loaded = adapters
-      .embeddings()
-      .map(
-        ({ name, vectors, width }) =>
-          [name, { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors }] as const,
-      );
-    return json({ loaded: Object.fromEntries(loaded), skipped: {} });
+  async handle(context, { owner }) {
+    // Of a model that cannot be read, whoever uses it gets the error.
+    const facts = await context.models.facts(currentModel(context, owner).name).catch(() => undefined);
+    const rows = (fit: boolean) =>
+      context.adapters
+        .embeddings()
+        .filter(({ width }) => (width === facts?.embeddingWidth) === fit)
+        .map(({ name, vectors, width }) => [
+          name,
+          { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors },
+        ]);
+    return json({ loaded: Object.fromEntries(rows(true)), skipped: Object.fromEntries(rows(false)) });
   },
 });
 
