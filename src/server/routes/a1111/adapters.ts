@@ -38,7 +38,8 @@ const embedding = z.object({
 export const embeddings = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/embeddings',
-  summary: 'Textual inversions; their names are words in prompts. Those for another family than the chosen model’s are under `skipped`',
+  summary:
+    'Textual inversions; their names are words in prompts. Those for another family than the chosen model’s are under `skipped`',
   flavour: 'a1111',
   response: z.object({ loaded: z.record(z.string(), embedding), skipped: z.record(z.string(), embedding) }),
   async handle(context, { owner }) {
