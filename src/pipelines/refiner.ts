@@ -22,9 +22,11 @@ export function refinerOf(
   { request, inputs }: SplitOptions,
   { sampler }: ChosenSampler,
 ): Refiner | undefined {
-  const { refiner: name, refinerSwitchAt: at = defaultRefinerSwitch, refinerSwitchBySteps: bySteps = false } = request;
+  const { refiner: name, refinerSwitchAt, refinerSwitchBySteps: bySteps = false } = request;
   const { refiner } = inputs;
+  const at = refinerSwitchAt ?? defaultRefinerSwitch;
   if (!refiner) {
+    if (refinerSwitchAt !== undefined && name === undefined) refuse('refinerSwitchAt needs a refiner.');
     if (name !== undefined) refuse(`The refiner ${name} was not loaded. Load the model and give it as \`refiner\`.`);
     return undefined;
   }

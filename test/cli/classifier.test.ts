@@ -113,7 +113,7 @@ test('a latent classifier guides txt2img and sample, is in the record, and repla
   for (const [more, expected] of [
     [['--class', '9', '--classifier', classifier], /The class is 9; the classifier .* has the classes 0 to 6/],
     [['--classifier', classifier], /guides towards classes, and none was given/],
-    [['--classifier-scale', '3'], /classifierScale needs a classifier/],
+    [['--classifier-scale', '3'], /--classifier-scale needs --classifier FILE/],
     [['--classifier', tiny, '--class', '1'], /is not a classifier/],
     [[...guide, '--W', '128'], /Use the size that it was trained with/],
   ] as const) {

@@ -75,5 +75,5 @@ test('the command line counts before both, and sd serve reads them', async (cont
   const half = await sd(['serve', '--port', '0', '--host', '127.0.0.1', '--tls-cert', 'x'], {
     environment: { ...environment, SD_CONFIG: path },
   });
-  assert.match(half.err, /--tls-cert and --tls-key together/);
+  assert.match(half.err, /--tls-cert needs --tls-key FILE/);
 });
