@@ -46,6 +46,11 @@ export const workOptions = {
     (given) => given,
   ),
   styles: text(['--styles'], 'FILE', "A1111's styles.csv, for prompts (default: that of --a1111)"),
+  wildcards: text(
+    ['--wildcards'],
+    'DIR',
+    'folder of NAME.txt with a value on each line, for __NAME__ in dynamic prompts (default: that of the extension in --a1111)',
+  ),
   a1111: text(
     ['--a1111'],
     'DIR',
@@ -144,7 +149,8 @@ export function workOptionsOf(
   return {
     model: values.model ?? model,
     ...modelFolders(values),
-    stylesFile: stylesFile(values),
+    stylesFile: ofA1111(values.styles, values, 'styles.csv'),
+    wildcardsFolder: ofA1111(values.wildcards, values, 'extensions/sd-dynamic-prompts/wildcards'),
     dataFolder: values.data ?? dataFolder(environment),
     ...(values.s3 === undefined ? {} : { s3: { address: values.s3, endpoint: values.s3Endpoint } }),
     outputFolder: values.outdir === '' ? undefined : values.outdir,
@@ -169,10 +175,10 @@ export function workOptionsOf(
   };
 }
 
-/** The file that is named, else that of A1111's folder if there is one. */
-function stylesFile({ styles, a1111 }: Pick<WorkValues, 'styles' | 'a1111'>): string | undefined {
-  const own = a1111 === undefined ? undefined : join(a1111, 'styles.csv');
-  return styles ?? (own !== undefined && existsSync(own) ? own : undefined);
+/** What is named, else what A1111's folder has under this path. */
+function ofA1111(named: string | undefined, { a1111 }: Pick<WorkValues, 'a1111'>, path: string): string | undefined {
+  const own = a1111 === undefined ? undefined : join(a1111, path);
+  return named ?? (own !== undefined && existsSync(own) ? own : undefined);
 }
 
 /** Where each program keeps what. */

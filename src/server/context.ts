@@ -6,6 +6,7 @@ import type { ComfyService } from './comfyui/service.ts';
 import type { JobWatch } from './job-watch.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
+import type { Wildcards } from '../prompt/dynamic-prompt.ts';
 import type { AdapterCatalog } from './models/adapter-catalog.ts';
 import type { ControlCatalog } from './models/control-catalog.ts';
 import type { ControlPool } from './models/control-pool.ts';
@@ -45,6 +46,8 @@ export interface ServerContext {
   readonly controlPool: ControlPool;
   /** A1111's styles. */
   readonly styles: readonly PromptStyle[];
+  /** Lines of files for dynamic prompts. */
+  readonly wildcards: Wildcards | undefined;
   readonly models: ModelPool;
   /** Bytes that callers store. */
   readonly quota: StorageQuota;

@@ -11,7 +11,8 @@ import { requestSchemas } from '../generation/request.ts';
 import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
 import { type ControlledDraft, type ControlPlace, decideControls } from './decide-controls.ts';
-import { checkBlocks, type LoraUse, parseExtraNetworks } from './extra-networks.ts';
+import { adaptersOf } from './decide-adapters.ts';
+import { picturePrompts } from './picture-prompts.ts';
 import { outpaintParts } from './decide-outpaint.ts';
 import { enlargedSide, type HiresDraft, hiresSize } from './hires.ts';
 import { checkTask } from './check-task.ts';
@@ -31,6 +32,8 @@ export const draftFields = openFields({
   noiseSettings: shape.noiseSettings,
   batchSize: shape.batchSize,
   iterations: shape.iterations,
+  /** Prompts are templates of sd-dynamic-prompts, and each picture has its own, by its seed. */
+  dynamicPrompts: z.boolean().optional(),
 });
 const draftSchema = z.object(draftFields);
 
@@ -116,7 +119,9 @@ function syntaxOf(
   throw invalidField(at('promptSyntax'), "the model has no CLIP text encoder, which A1111's prompt syntax needs");
 }
 
-function checkPrompts({ context: { limits }, draft, checks }: Decision): void {
+function checkPrompts({ context: { limits }, draft, checks }: Decision, made: readonly string[] = []): void {
+  if (made.some((text) => text.length > limits.promptLength))
+    throw invalidField(checks.at('prompt'), `ensure that the template makes at most ${limits.promptLength} characters`);
   for (const field of ['prompt', 'negativePrompt'] as const) {
     if (Math.max((draft[field] ?? '').length, (draft.hires?.[field] ?? '').length) > limits.promptLength)
       throw invalidField(checks.at(field), `ensure this value has at most ${limits.promptLength} characters`);
@@ -152,31 +157,6 @@ function seedsOf({ context: { random }, draft, checks }: Decision, count: number
   return { seeds: listed('seed', strength === 0 ? 1 : 0), subseeds: listed('subseed', 1) };
 }
 
-/** LoRAs and hypernetworks that a prompt names, and what was left out of it. As in A1111, unknown ones and those without effect are left out. */
-function lorasOf(
-  { context: { adapters }, promptSyntax, checks }: Decision,
-  prompt: string,
-): { readonly loras: readonly LoraUse[]; readonly warnings: readonly string[] } {
-  const { loras, hypernetworks, warnings } = parseExtraNetworks(prompt, promptSyntax);
-  checkBlocks(loras, checks.at('prompt'));
-  const unknown = [...new Set(loras.map(({ name }) => name).filter((name) => !adapters.findLora(name)))];
-  const known = adapters.hypernetworks().map(({ name }) => name);
-  const missing = new Set(hypernetworks.map(({ name }) => name).filter((name) => !known.includes(name)));
-  return {
-    loras: [
-      ...loras.filter(({ name, scale, textScale }) => adapters.findLora(name) && (scale !== 0 || textScale !== 0)),
-      ...hypernetworks
-        .filter(({ name, scale }) => !missing.has(name) && scale !== 0)
-        .map((use) => ({ ...use, textScale: 0, kind: 'hypernetwork' as const })),
-    ],
-    warnings: [
-      ...warnings,
-      ...unknown.map((name) => `Lora not found: ${name.slice(0, 100)}`),
-      ...Array.from(missing, (name) => `Hypernetwork not found: ${name.slice(0, 100)}`),
-    ],
-  };
-}
-
 async function hiresOf(
   decision: Decision,
   model: string,
@@ -200,7 +180,7 @@ async function hiresOf(
     loras:
       hires.prompt === undefined && hires.model === undefined
         ? undefined
-        : [...lorasOf(decision, hires.prompt ?? draft.prompt).loras],
+        : [...adaptersOf(decision, [hires.prompt ?? draft.prompt], checks.at('prompt')).loras],
   };
 }
 
@@ -258,16 +238,20 @@ export async function decideJob(
   checks.real('guidanceScale', draft.guidanceScale, -100, 100);
   if (draft.strength !== undefined) checks.real('strength', draft.strength, 0, 1);
   const noiseSettings = noiseSettingsOf(decision);
-  const { hires: _h, prompt, seed: _s, subseed: _u, subseedStrength: _t, iterations: _i, ...rest } = draft;
-  const { loras, warnings } = lorasOf(decision, prompt);
+  const { hires: _h, prompt: _p, seed: _s, subseed: _u, subseedStrength: _t, iterations: _i, ...others } = draft;
+  const { dynamicPrompts: _d, ...rest } = others;
+  const seeds = seedsOf(decision, count, noiseSettings?.subseedStrength ?? 0);
+  const first = seeds.seeds[0] ?? 0;
+  const texts = await atField(checks.at('prompt'), () => picturePrompts(draft, { first, count }, context.wildcards));
+  checkPrompts(decision, [...texts.prompts, texts.negativePrompt]);
+  const { loras, warnings } = adaptersOf(decision, texts.prompts, checks.at('prompt'));
   const parsed = jobRequestSchema.safeParse({
     ...rest,
     ...size,
-    ...seedsOf(decision, count, noiseSettings?.subseedStrength ?? 0),
+    ...seeds,
     model: entry.name,
     refiner: refiner?.name,
-    prompts: Array.from({ length: count }, () => prompt),
-    negativePrompt: draft.negativePrompt ?? '',
+    ...texts,
     promptSyntax: promptSyntax === 'a1111' ? promptSyntax : undefined,
     loras: loras.length > 0 ? loras : undefined,
     warnings: warnings.length > 0 ? warnings : undefined,

@@ -15,6 +15,7 @@ import { openParts, type Parts, startWork } from './parts.ts';
 import type { WorkOptions } from './work-options.ts';
 import { serverFeatures } from './routes/comfyui/server-facts.ts';
 import { createLinkSigner } from './store/signed-link.ts';
+import { openWildcards } from '../prompt/wildcard-folder-node.ts';
 import { readStyles } from './styles.ts';
 import { createTaskNames } from './task-names.ts';
 
@@ -81,6 +82,7 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
       owners: ['local', ...(options.owners ?? [])],
     }),
     styles: await readStyles(options.stylesFile),
+    wildcards: options.wildcardsFolder === undefined ? undefined : await openWildcards(options.wildcardsFolder),
     quota: createStorageQuota(parts.limits.storedBytesPerCaller, Date.now),
     options: await openOptionsStore(join(options.dataFolder, 'options.json')),
     tasks: createTaskNames(),

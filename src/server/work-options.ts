@@ -22,6 +22,8 @@ export interface WorkOptions {
   readonly hypernetworksFolder?: string | undefined;
   /** A1111's `styles.csv`. */
   readonly stylesFile?: string | undefined;
+  /** Folder of text files for dynamic prompts. */
+  readonly wildcardsFolder?: string | undefined;
   /** Folders of ControlNets, T2I-Adapters and IP-Adapters. */
   readonly controlFolders?: readonly string[] | undefined;
   /** Folders of preprocessors' networks and of image encoders, for controls. */

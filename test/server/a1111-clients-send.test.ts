@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
+import { resolveDynamicPrompt } from '../../src/prompt/dynamic-prompt.ts';
 import { base64Png, decode, startTestServer, type TestServer, testImage } from './start.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sd-styles-'));
@@ -12,7 +13,8 @@ const stylesFile = join(folder, 'styles.csv');
 let server: TestServer;
 before(async () => {
   writeFileSync(stylesFile, 'name,prompt,negative_prompt\nink,"ink drawing of {prompt}, fine",colour\n');
-  server = await startTestServer({ stylesFile });
+  writeFileSync(join(folder, 'animal.txt'), 'cat\ndog\nhorse\n');
+  server = await startTestServer({ stylesFile, wildcardsFolder: folder });
 });
 after(async () => {
   await server.stop();
@@ -76,4 +78,41 @@ test('factors of a LoRA’s blocks are read, and refused where they are wrong', 
   const wrong = await server.json('POST', '/sdapi/v1/txt2img', { ...small, prompt: 'a <lora:x:1:lbw=1,2>' });
   assert.equal(wrong.status, 422);
   assert.match(JSON.stringify(wrong.body), /17 or 26 numbers/);
+});
+
+test('dynamic prompts: each picture has its own, by its seed, in jobs and by the script of the extension', async () => {
+  const template = 'a {red|blue|green|grey} __animal__';
+  const animals = ['cat', 'dog', 'horse'];
+  const wanted = [5, 6, 7].map((seed) => resolveDynamicPrompt(template, seed, () => animals));
+  assert.ok(new Set(wanted).size > 1);
+  const script = (...args: unknown[]) => ({ alwayson_scripts: { 'Dynamic Prompts v2.17.1': { args } } });
+  const { facts } = await ask('txt2img', { prompt: template, steps: 1, batch_size: 3, ...script(true) });
+  assert.deepEqual(facts['all_prompts'], wanted);
+  const off = await ask('txt2img', { prompt: template, steps: 1, ...script(false) });
+  assert.equal(off.facts['prompt'], template);
+  const job = { prompt: template, steps: 1, width: 64, height: 64, seed: 5, batchSize: 3, dynamicPrompts: true };
+  const accepted = await server.json('POST', '/api/v1/jobs', job);
+  assert.equal(accepted.status, 202, JSON.stringify(accepted.body));
+  assert.equal((accepted.body as { request: { prompt: string } }).request.prompt, wanted[0]);
+  for (const [path, body, message] of [
+    ['/sdapi/v1/txt2img', { ...small, ...script(true, true) }, /combinatorial generation: not supported/],
+    ['/api/v1/jobs', { ...job, prompt: 'a {red' }, /dynamic prompt cannot be read at its end/],
+  ] as const) {
+    const refused = await server.json('POST', path, body);
+    assert.equal(refused.status, 422);
+    assert.match(JSON.stringify(refused.body), message);
+  }
+});
+
+test('a seed beyond 2^53 may be a number, as Python writes it', async () => {
+  const told = async (path: string, field: string): Promise<string> => {
+    const body = `{"prompt":"x","steps":1,"width":64,"height":64,"size":"64x64","${field}": 18446744073709551600}`;
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(server.url + path, { method: 'POST', headers, body });
+    assert.ok(response.ok, path);
+    return response.text();
+  };
+  assert.match(await told('/sdapi/v1/txt2img', 'seed'), /18446744073709551600/);
+  assert.match(await told('/api/v1/jobs', 'seed'), /"seed":"18446744073709551600"/);
+  await told('/v1/images/generations', 'seed');
 });

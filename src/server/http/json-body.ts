@@ -1,6 +1,7 @@
 /** Bodies of requests as FastAPI reads them: JSON by its name or without any name; what goes by another name is text, which no route takes for fields. */
 
 import type { FastifyInstance } from 'fastify';
+import { type ExactJson, parseExactJson } from '../../formats/exact-json.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
 
 /** Maximum nesting depth of lists and objects. Deeper ones can be parsed but not serialised: `JSON.stringify` recurses. */
@@ -26,20 +27,41 @@ const refusal = (message: string, statusCode = 400): Error => Object.assign(new 
 const withoutMark = (body: Buffer): Buffer =>
   body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body;
 
+/** A whole number that a number of JavaScript may not hold. Its digits may also be part of a text: then nothing changes. */
+const large = /[:,[\s]-?\d{16,40}[\s,}\]]/;
+
+const withDigits = (value: ExactJson): unknown => {
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return (value as readonly ExactJson[]).map(withDigits);
+  return Object.fromEntries(Object.entries(value as object).map(([key, one]) => [key, withDigits(one as ExactJson)]));
+};
+
+/** The value again with whole numbers beyond 2^53 as their digits: Python's clients send seeds up to 2^64 as numbers. */
+function exactly(text: string, value: unknown): unknown {
+  try {
+    return withDigits(parseExactJson(text, 'The body'));
+  } catch {
+    // It is stricter than JavaScript's parser, about keys that come twice.
+    return value;
+  }
+}
+
 /** A body without content is none: clients post `interrupt` with a JSON content type and nothing in it. */
 function parseJson(given: Buffer, mostValues: number): unknown {
   const body = withoutMark(given);
   if (body.length === 0) return undefined;
   if (hasMoreValues(body, mostValues))
     throw refusal(`The body has more than ${mostValues} values. Only lists that no route reads are so long.`, 413);
+  const text = body.toString('utf8');
   let value: unknown;
   try {
-    value = JSON.parse(body.toString('utf8'));
+    value = JSON.parse(text);
   } catch (cause) {
     throw refusal(`The body is not JSON: ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`);
   }
   if (isTooDeep(value)) throw refusal(`The body has lists or objects more than ${deepest} deep in each other.`);
-  return value;
+  return large.test(text) ? exactly(text, value) : value;
 }
 
 /** `mostValues`: values in one body, counted before it is parsed. */

@@ -24,6 +24,7 @@ import {
   type TextToImageFields,
 } from './generation-fields.ts';
 import { type SamplerLabels, samplerLabels } from '../../../diffusion/sampler-labels.ts';
+import { dynamicPromptsIn } from './dynamic-prompts.ts';
 import { checkScripts } from './scripts/index.ts';
 
 /** A1111's "Automatic" is the same as none. */
@@ -151,6 +152,7 @@ export function sharedDraft(
     tokenMerging: tokenMergingOf(overrides),
     colorCorrection: task !== 'txt2img' && options['img2img_color_correction'] === true ? true : undefined,
     ...refinerOf(body),
+    dynamicPrompts: dynamicPromptsIn(body),
     noise: noises.get(options['randn_source']) ?? 'a1111-gpu',
     format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
     clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),

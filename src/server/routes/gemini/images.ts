@@ -5,6 +5,7 @@
 
 import type { CheckpointFacts } from '../../../model/checkpoint-facts.ts';
 import * as z from 'zod';
+import { plainSeedSchema } from '../../../generation/fields.ts';
 import { boundedList } from '../../admission/bounded-list.ts';
 import { acceptJob, awaitJob } from '../../accept-job.ts';
 import type { ServerContext } from '../../context.ts';
@@ -26,7 +27,7 @@ const body = z.object({
   generationConfig: z
     .object({
       candidateCount: count.optional(),
-      seed: z.int().optional(),
+      seed: plainSeedSchema.optional(),
       aspectRatio: ratio.optional(),
       imageConfig: z.object({ aspectRatio: ratio.optional() }).optional(),
     })
@@ -35,7 +36,7 @@ const body = z.object({
   parameters: z
     .object({
       sampleCount: count.optional(),
-      seed: z.int().optional(),
+      seed: plainSeedSchema.optional(),
       aspectRatio: ratio.optional(),
       negativePrompt: z.string().optional(),
       guidanceScale: z.number().optional(),

@@ -50,6 +50,9 @@ export const jobBody = z.object({
   model: z.string().optional(),
   prompt: z.string().default(''),
   negativePrompt: z.string().optional(),
+  dynamicPrompts: draftFields.dynamicPrompts.describe(
+    'the prompts are templates of sd-dynamic-prompts, such as a {red|blue} __animal__; each picture has its own, by its seed',
+  ),
   promptSyntax: draftFields.promptSyntax.describe('a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length'),
   seed: seed.optional().describe('default: any'),
   variation: z.strictObject({ seed, strength: draftFields.strength.unwrap() }).optional(),

@@ -1,6 +1,8 @@
 /** The fields of OpenAI's images API. Others are ignored; a few of our own give more control. */
 
 import * as z from 'zod';
+import { plainSeedSchema } from '../../../generation/fields.ts';
+import { isSeedText, plainSeed } from '../../../random/plain-seed.ts';
 import { boundedList } from '../../admission/bounded-list.ts';
 import type { FormPart } from '../../http/route.ts';
 
@@ -12,6 +14,11 @@ const number = z.preprocess(
 const whole = z.preprocess(
   (value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value),
   z.int(),
+);
+/** Beyond 2^53 its digits. */
+const seed = z.preprocess(
+  (value) => (typeof value === 'string' && isSeedText(value.trim()) ? plainSeed(value.trim()) : value),
+  plainSeedSchema,
 );
 const boolean = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean());
 
@@ -34,7 +41,7 @@ export const sharedFields = {
   partial_images: maybe(whole.pipe(z.int().min(0).max(3))),
   // Ours
   negative_prompt: maybe(z.string()),
-  seed: maybe(whole),
+  seed: maybe(seed),
   steps: maybe(whole),
   guidance_scale: maybe(number),
   sampler: maybe(z.string()),

@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { StableDiffusionError } from '../../../../errors.ts';
 import { defineRoute, json } from '../../../http/route.ts';
 import type { SharedFields } from '../generation-fields.ts';
+import { isDynamicPrompts } from '../dynamic-prompts.ts';
 import { softInpaintingScript } from '../soft-inpainting.ts';
 import { loopbackScript, upscaleScript } from './again.ts';
 import { outpaintingMk2, poorMansOutpainting } from './outpainting.ts';
@@ -41,7 +42,7 @@ const scriptsOf = (task: Task): readonly Script[] => selectable.filter(({ tasks 
 /** Throws `invalid-argument` for an unknown script that is always on. */
 export function checkScripts({ alwayson_scripts }: Choice): void {
   for (const name of Object.keys(alwayson_scripts ?? {})) {
-    if (!accepted.includes(name.toLowerCase()))
+    if (!accepted.includes(name.toLowerCase()) && !isDynamicPrompts(name))
       throw missing('alwayson_scripts', `always on script ${name.slice(0, 100)} not found`);
   }
 }
