@@ -91,6 +91,30 @@ export const limitTable = {
     'maximum bytes of request bodies per caller (429)',
     'Three of the largest requests at a time.',
   ),
+  answerBytes: row(
+    512 * mebi,
+    undefined,
+    'maximum bytes of answers that are not read yet, beside the first of each caller (503)',
+    'Each is held until its client has read it.',
+  ),
+  answerBytesPerCaller: row(
+    128 * mebi,
+    undefined,
+    'maximum bytes of answers of one caller that are not read yet, beside the first (429)',
+    'Eight of the largest pictures; who reads has few open.',
+  ),
+  answerSeconds: row(
+    60,
+    undefined,
+    'seconds without a byte read until the client of a large answer is let go',
+    'A client that has stopped holds the answer no longer.',
+  ),
+  filesReadAtOnce: row(
+    4,
+    undefined,
+    'files of one caller that are read for answers at the same time',
+    'Others of the same caller wait unread.',
+  ),
   requestsUnderWay: row(8000, undefined, 'requests under way at the same time (503)', 'Each holds a few kilobytes.'),
   requestsUnderWayPerCaller: row(
     2000,

@@ -12,6 +12,7 @@ import { encodePngChunk, encodePngFile } from '../../src/image/metadata/png-chun
 import { readPngText } from '../../src/image/metadata/png-text.ts';
 import { hasMoreValues } from '../../src/server/admission/count-values.ts';
 import { createInFlight } from '../../src/server/admission/in-flight.ts';
+import { createPlaces } from '../../src/server/admission/places.ts';
 import { createStorageQuota } from '../../src/server/admission/storage-quota.ts';
 import { defaultLimits } from '../../src/server/limits.ts';
 import { withoutSecrets } from '../../src/server/log-secrets.ts';
@@ -196,6 +197,36 @@ test('what is held is given back, and never twice', () => {
   assert.throws(() => flight.enter('alice', 30), { code: 'busy' });
   second.leave();
   flight.enter('alice', 100).leave();
+});
+
+test('answers that are not read are bounded, and the first of each caller is always given', () => {
+  const flight = createInFlight({ ...defaultLimits, answerBytesPerCaller: 100, answerBytes: 150 });
+  const first = flight.enter('alice', 0);
+  first.answer(500);
+  assert.throws(() => flight.enter('alice', 0).answer(1), { code: 'busy', details: { scope: 'caller' } });
+  const other = flight.enter('bob', 0);
+  other.answer(80);
+  assert.throws(() => flight.enter('bob', 0).answer(10), { code: 'busy', details: { scope: 'server' } });
+  first.leave();
+  flight.enter('bob', 0).answer(10);
+  assert.throws(() => flight.enter('bob', 0).answer(20), { code: 'busy', details: { scope: 'caller' } });
+});
+
+test('a few files of one caller are read at a time, and others in order', async () => {
+  const places = createPlaces(2);
+  let [under, most] = [0, 0];
+  const order: number[] = [];
+  const work = (i: number) => async (): Promise<void> => {
+    most = Math.max(most, ++under);
+    await new Promise((resolve) => setImmediate(resolve));
+    order.push(i);
+    under--;
+    if (i === 1) throw new Error('broken');
+  };
+  const all = await Promise.allSettled([0, 1, 2, 3, 4].map((i) => places.run('alice', work(i))));
+  assert.equal(most, 2);
+  assert.deepEqual(order, [0, 1, 2, 3, 4]);
+  assert.equal(all.filter(({ status }) => status === 'rejected').length, 1);
 });
 
 test('one caller does not fill the disk', () => {

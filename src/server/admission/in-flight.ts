@@ -1,5 +1,5 @@
 /**
- * Resources of requests in progress: the requests, the bytes of their bodies, and event streams. They are counted for each caller and
+ * Resources of requests in progress: the requests, the bytes of their bodies and answers, and event streams. They are counted for each caller and
  * for all before the body is read, and given back when the answer is out.
  */
 
@@ -11,6 +11,8 @@ export interface Ticket {
   hold(bytes: number): void;
   /** An event stream is open until the ticket is given back. Throws `busy`. */
   stream(): void;
+  /** The answer has so many bytes and is held until it is read. Throws `busy`; the first answer of a caller is always given. */
+  answer(bytes: number): void;
   /** The answer is out. */
   leave(): void;
 }
@@ -24,7 +26,10 @@ interface Held {
   requests: number;
   bytes: number;
   streams: number;
+  answers: number;
 }
+
+const nothing: Held = { requests: 0, bytes: 0, streams: 0, answers: 0 };
 
 type Kind = keyof Held;
 
@@ -32,6 +37,7 @@ const words: { readonly [K in Kind]: string } = {
   requests: 'requests are under way',
   bytes: 'bytes of requests are under way',
   streams: 'event streams are open',
+  answers: 'bytes of answers wait to be read',
 };
 
 const full = (scope: 'caller' | 'server', kind: Kind, most: number): StableDiffusionError =>
@@ -42,12 +48,13 @@ const full = (scope: 'caller' | 'server', kind: Kind, most: number): StableDiffu
   );
 
 export function createInFlight(limits: Limits): InFlight {
-  const all: Held = { requests: 0, bytes: 0, streams: 0 };
+  const all: Held = { ...nothing };
   const callers = new Map<string, Held>();
   const most: { readonly [K in Kind]: readonly [caller: number, all: number] } = {
     requests: [limits.requestsUnderWayPerCaller, limits.requestsUnderWay],
     bytes: [limits.bytesInFlightPerCaller, limits.bytesInFlight],
     streams: [limits.eventStreamsPerCaller, limits.eventStreams],
+    answers: [limits.answerBytesPerCaller, limits.answerBytes],
   };
   const check = (own: Held, kind: Kind, amount: number): void => {
     const [perCaller, inAll] = most[kind];
@@ -56,11 +63,11 @@ export function createInFlight(limits: Limits): InFlight {
   };
   return {
     enter(owner, bytes) {
-      const own = callers.get(owner) ?? { requests: 0, bytes: 0, streams: 0 };
+      const own = callers.get(owner) ?? { ...nothing };
       check(own, 'requests', 1);
       check(own, 'bytes', bytes);
       callers.set(owner, own);
-      const mine: Held = { requests: 0, bytes: 0, streams: 0 };
+      const mine: Held = { ...nothing };
       const add = (kind: Kind, amount: number): void => {
         mine[kind] += amount;
         own[kind] += amount;
@@ -77,10 +84,14 @@ export function createInFlight(limits: Limits): InFlight {
           check(own, 'streams', 1);
           add('streams', 1);
         },
+        answer(wanted) {
+          if (own.answers > 0) check(own, 'answers', wanted);
+          if (!left) add('answers', wanted);
+        },
         leave() {
           if (left) return;
           left = true;
-          for (const kind of ['requests', 'bytes', 'streams'] as const) add(kind, -mine[kind]);
+          for (const kind of ['requests', 'bytes', 'streams', 'answers'] as const) add(kind, -mine[kind]);
           if (own.requests === 0) callers.delete(owner);
         },
       };

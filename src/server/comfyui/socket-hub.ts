@@ -12,7 +12,8 @@ import { previewFrame, RunMessages, type SocketMessage, type Told } from './run-
 /** The side of a socket that the hub needs. */
 export interface Socket {
   send(data: string | Buffer): void;
-  close(): void;
+  /** Ends the connection; what is not sent is dropped. */
+  terminate(): void;
   /** Bytes that are not sent yet. */
   readonly bufferedAmount: number;
 }
@@ -33,6 +34,9 @@ interface OpenWorkflow {
 
 /** A client that reads nothing gets no previews from so many bytes on, and is let go at ten times as many. */
 const slowBytes = 4 * 2 ** 20;
+
+/** Bytes that the sockets of one caller hold together; beyond it the one that is to get more is let go. */
+const heldBytes = 64 * 2 ** 20;
 
 export class SocketHub {
   readonly #clients = new Map<string, Client>();
@@ -154,10 +158,18 @@ export class SocketHub {
     }
   }
 
-  #send({ socket, features }: Client, message: SocketMessage): void {
+  /** Bytes that a caller's clients have not read. */
+  #held(owner: string): number {
+    let bytes = 0;
+    for (const client of this.#clients.values()) if (client.owner === owner) bytes += client.socket.bufferedAmount;
+    return bytes;
+  }
+
+  #send({ owner, socket, features }: Client, message: SocketMessage): void {
     const isPreview = 'preview' in message;
     if (isPreview && socket.bufferedAmount > slowBytes) return;
-    if (socket.bufferedAmount > 10 * slowBytes) socket.close();
+    const isSlow = socket.bufferedAmount > slowBytes / 16;
+    if (socket.bufferedAmount > 10 * slowBytes || (isSlow && this.#held(owner) > heldBytes)) socket.terminate();
     else if (isPreview) socket.send(previewFrame(message, features?.['supports_preview_metadata'] === true));
     else socket.send(JSON.stringify(message));
   }

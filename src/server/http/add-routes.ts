@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createInFlight, type InFlight, type Ticket } from '../admission/in-flight.ts';
+import { createPlaces, type Places } from '../admission/places.ts';
 import type { ServerContext } from '../context.ts';
 import type { Limits } from '../limits.ts';
 import { routes } from '../routes/index.ts';
@@ -55,6 +56,8 @@ interface Admitted {
 interface Doors {
   readonly admitted: WeakMap<FastifyRequest, Admitted>;
   readonly inFlight: InFlight;
+  /** For answers that are files. */
+  readonly reading: Places;
   readonly authenticate: (request: FastifyRequest) => Promise<string>;
 }
 
@@ -66,6 +69,10 @@ function bytesOf({ headers }: FastifyRequest, limit: number): number {
   if (headers['transfer-encoding'] !== undefined) return limit;
   return Math.min(limit, Number(headers['content-length'] ?? 0) || 0);
 }
+
+/** Whether a route answers with a file, which is read into memory. */
+const isFile = ({ method, responseType = '' }: Route): boolean =>
+  method === 'GET' && /^(?:image|application)\//.test(responseType);
 
 function register(app: FastifyInstance, context: ServerContext, route: Route, doors: Doors): void {
   const bodyLimit = bodyLimitOf(route, context.limits);
@@ -88,7 +95,7 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, do
       if (!admitted) throw new Error('A request came past the door.');
       const signal = clientSignal(request, reply);
       const given = route.form && request.isMultipart() ? route.form(await readForm(request, bodyLimit)) : request.body;
-      const answer = await route.handle(context, {
+      const checked = {
         body: checkPart('body', route.body, given),
         query: checkPart('query', route.query, request.query),
         params: checkPart('path', route.params, request.params),
@@ -96,8 +103,14 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, do
         signal,
         origin: `${request.protocol}://${request.host}${context.base}`,
         raw: request,
-      });
-      return sendAnswer(reply, answer);
+      };
+      const send = async (): Promise<FastifyReply> => {
+        // It may have waited for its place.
+        if (signal.aborted && isFile(route)) throw signal.reason;
+        const answer = await route.handle(context, checked);
+        return sendAnswer(reply, answer, { ticket: admitted.ticket, seconds: context.limits.answerSeconds });
+      };
+      return isFile(route) ? doors.reading.run(admitted.owner || request.ip, send) : send();
     },
   });
 }
@@ -169,6 +182,7 @@ export async function addRoutes(app: FastifyInstance, options: RouteOptions): Pr
   const doors: Doors = {
     admitted: new WeakMap(),
     inFlight: createInFlight(limits),
+    reading: createPlaces(limits.filesReadAtOnce),
     authenticate: (request) => guarded(request, () => ownerOf(request)),
   };
   for (const route of routes) register(app, context, route, doors);

@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type * as z from 'zod';
+import type { Ticket } from '../admission/in-flight.ts';
 import { eventStream } from './event-stream.ts';
 import { type Problem, problemOf, validationProblem } from './problem.ts';
 import type { Answer } from './route.ts';
@@ -22,26 +23,47 @@ export function clientSignal(request: FastifyRequest, reply: FastifyReply): Abor
 /** Answers are their caller's: no cache on the way keeps them. */
 const unshared = { 'cache-control': 'no-store' };
 
-export function sendAnswer(reply: FastifyReply, answer: Answer): FastifyReply {
+/** Bytes from which on a client must go on reading. */
+const largeAnswer = 2 ** 20;
+
+/** Counts an answer before it is sent, and lets its client go once it has read nothing for so many seconds. Throws `busy`. */
+function hold(reply: FastifyReply, bytes: number, { ticket, seconds }: Holding): void {
+  ticket.answer(bytes);
+  const { socket } = reply.raw;
+  // `inject` of tests has no socket with a clock.
+  if (bytes > largeAnswer && socket && 'setTimeout' in socket) socket.setTimeout(1000 * seconds);
+}
+
+export interface Holding {
+  readonly ticket: Ticket;
+  readonly seconds: number;
+}
+
+export function sendAnswer(reply: FastifyReply, answer: Answer, holding: Holding): FastifyReply {
   if ('json' in answer) {
+    const text = JSON.stringify(answer.json ?? null);
+    hold(reply, text.length, holding);
     // The bytes, as Fastify sends neither null nor text as JSON by itself.
     return reply
       .code(answer.status ?? 200)
       .headers({ ...unshared, ...answer.headers })
       .type('application/json; charset=utf-8')
-      .send(JSON.stringify(answer.json ?? null));
+      .send(text);
   }
   if ('text' in answer) {
     const { text, status, headers = {} } = answer;
+    hold(reply, text.length, holding);
     reply.code(status).headers({ ...unshared, ...headers });
     return text === '' ? reply.send() : reply.type('text/plain; charset=utf-8').send(text);
   }
-  if ('bytes' in answer)
+  if ('bytes' in answer) {
+    hold(reply, answer.bytes.length, holding);
     return reply
       .code(answer.status ?? 200)
       .headers(answer.headers ?? {})
       .type(answer.mediaType)
       .send(Buffer.from(answer.bytes.buffer, answer.bytes.byteOffset, answer.bytes.byteLength));
+  }
   return reply
     .headers({ ...unshared, 'x-accel-buffering': 'no' })
     .type('text/event-stream')
