@@ -58,7 +58,12 @@ test('widgets get their names, and the control behind a seed is left out', () =>
     nodes: [node(3, 'EmptyLatentImage', { widgets_values: { width: 64, height: 32, other: 1 } })],
     links: [],
   };
-  assert.deepEqual(inputsOf(byName, '3'), { width: 64, height: 32 });
+  assert.deepEqual(inputsOf(byName, '3'), { width: 64, height: 32, batch_size: 1 });
+});
+
+test('a widget that an older file has no value for has that of a new node', () => {
+  const page = { nodes: [node(3, 'VAEEncodeForInpaint', { widgets_values: [] })], links: [] };
+  assert.deepEqual(inputsOf(page, '3'), { grow_mask_by: 6 });
 });
 
 test('a seed beyond 2^53 keeps its digits', () => {

@@ -12,6 +12,8 @@ export interface PageWidget {
   readonly hasControl: boolean;
   /** A text of which `{one|another}` is chosen when it is sent. */
   readonly isDynamic: boolean;
+  /** Its value in a new node; undefined where that depends on the server's files. */
+  readonly first: ExactJson | undefined;
 }
 
 const widgetTypes = new Set(['INT', 'FLOAT', 'STRING', 'BOOLEAN', 'COMBO']);
@@ -22,6 +24,16 @@ function isWidget([type, settings]: InputSpec): boolean {
   return settings?.['forceInput'] !== true && (typeof type !== 'string' || widgetTypes.has(type));
 }
 
+/** The value of a new node's widget. Graphs of older versions have none for widgets that came later. */
+function firstValue([type, settings]: InputSpec): ExactJson | undefined {
+  const given = settings?.['default'];
+  if (given !== undefined) return given as ExactJson;
+  if (typeof type !== 'string') return 'folder' in type ? type.first?.[0] : type[0];
+  if (type === 'COMBO') return (settings?.['options'] as readonly string[] | undefined)?.[0];
+  if (type === 'STRING') return '';
+  return type === 'BOOLEAN' ? false : 0;
+}
+
 /** The widgets of a class of nodes: its inputs that are no links. */
 export function widgetsOf(type: NodeType): readonly PageWidget[] {
   return Object.entries({ ...type.required, ...type.optional }).flatMap(([name, spec]) => {
@@ -29,7 +41,7 @@ export function widgetsOf(type: NodeType): readonly PageWidget[] {
     const [kind, settings] = spec;
     const control = settings?.['control_after_generate'];
     const hasControl = control === undefined ? kind === 'INT' && seeds.has(name) : control !== false;
-    return [{ name, hasControl, isDynamic: settings?.['dynamicPrompts'] === true }];
+    return [{ name, hasControl, isDynamic: settings?.['dynamicPrompts'] === true, first: firstValue(spec) }];
   });
 }
 
@@ -58,9 +70,10 @@ const withoutPrefix = (name: string, value: ExactJson): ExactJson =>
 /** The values of a node's widgets by name, as saved. Classes that are not known have those that are saved by name. */
 export function savedValues({ values }: PageNode, type: NodeType | undefined): ReadonlyMap<string, ExactJson> {
   const widgets = type ? widgetsOf(type) : [];
-  if (Array.isArray(values)) return namedValues(widgets, values as readonly ExactJson[]);
+  const first = widgets.flatMap(({ name, first: value }) => (value === undefined ? [] : [[name, value] as const]));
+  if (Array.isArray(values)) return new Map([...first, ...namedValues(widgets, values as readonly ExactJson[])]);
   const names = new Set(widgets.map(({ name }) => name));
-  return new Map(Object.entries(values).filter(([name]) => !type || names.has(name)));
+  return new Map([...first, ...Object.entries(values).filter(([name]) => !type || names.has(name))]);
 }
 
 /** A value as the page sends it: lists are marked, for they would be links; of texts with choices one is chosen. */
