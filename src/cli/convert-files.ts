@@ -12,10 +12,8 @@ import {
   schedulerDocument,
   unetDocument,
 } from '../config/diffusers-documents.ts';
-import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
-import { ldmDocument } from '../config/ldm-documents.ts';
+import { yamlOf } from '../config/ldm-yaml.ts';
 import { type NetworkConfig, ldmUNet } from '../config/network-config.ts';
-import { stringifyYaml } from '../config/yaml.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { nativeLatentSize } from '../model/native-size.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
@@ -98,16 +96,6 @@ export async function writeCompVis(
   if (!hasYaml) return [path];
   await writeNewFile(beside, [new TextEncoder().encode(text)], { replace: options.replace });
   return [path, beside];
-}
-
-/** LDM's YAML; undefined for a model that has none. */
-export function yamlOf(config: LatentDiffusionConfig): string | undefined {
-  try {
-    return stringifyYaml(ldmDocument(config));
-  } catch (error) {
-    if (error instanceof StableDiffusionError && error.code === 'config-invalid') return undefined;
-    throw error;
-  }
 }
 
 /** One network's weights with diffusers' or transformers' names. Throws `config-invalid` if it has none. */

@@ -5,12 +5,13 @@ import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { configKey } from '../checkpoints/checkpoint.ts';
 import { predictionMarks, splitTexts } from '../checkpoints/convert-layout.ts';
 import { splitFolders } from '../checkpoints/split-files-node.ts';
+import { yamlOf } from '../config/ldm-yaml.ts';
 import type { ClipTextConfig } from '../config/network-config.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { writeNewFolder } from '../files/write-folder-node.ts';
 import { joined } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { type WriteOptions, writeWeights, yamlOf } from './convert-files.ts';
+import { type WriteOptions, writeWeights } from './convert-files.ts';
 
 /** ComfyUI's names of the towers: CLIP ViT-L, and OpenCLIP's ViT-H and ViT-bigG. */
 const towerName = ({ hidden_act, hidden_size }: ClipTextConfig, isSecond: boolean): string =>

@@ -160,6 +160,17 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
   };
 }
 
+/** Chunks of a file, each counted before it is written. */
+async function* chargedChunks(
+  chunks: AsyncIterable<Uint8Array>,
+  charge: (length: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    charge(chunk.length);
+    yield chunk;
+  }
+}
+
 export function startWork(parts: Parts, options: WorkOptions): Runner {
   const { queue, store, models, pictures, policy, limits, metrics, catalog, log, outputs, engine, nodes, controlPool } =
     parts;
@@ -177,8 +188,10 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
       return {
         ...files,
         write(folder, subfolder, filename, bytes) {
-          quota.charge(owner, spaceOf(bytes.length));
-          return files.write(folder, subfolder, filename, bytes);
+          if (bytes instanceof Uint8Array) quota.charge(owner, spaceOf(bytes.length));
+          const charge = (length: number): void => quota.charge(owner, length);
+          const charged = bytes instanceof Uint8Array ? bytes : chargedChunks(bytes, charge);
+          return files.write(folder, subfolder, filename, charged);
         },
       };
     },

@@ -2,7 +2,8 @@
 
 import { resizeBilinear } from '../tensor/resize-bilinear.ts';
 import type { Float32 } from './grids.ts';
-import { fitSize, toBatch } from './sampling/entry-inputs.ts';
+import { fitSize } from './sampling/entry-inputs.ts';
+import { toBatch } from './sampling/to-batch.ts';
 
 export interface CompositeOptions {
   readonly x: number;

@@ -16,7 +16,7 @@ import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { nodeImageCodec } from '../image/codec/codec-node.ts';
 import { decodeFrames } from '../image/codec/frames-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { FilePlace, PictureFolder, WorkflowContext, WorkflowFiles } from './context.ts';
+import type { FileBytes, FilePlace, PictureFolder, WorkflowContext, WorkflowFiles } from './context.ts';
 import { type FolderKind, folderKinds } from './folder-kinds.ts';
 import type { NameLists } from './input-spec.ts';
 import { filesIn, type ListedFile } from './list-files-node.ts';
@@ -70,7 +70,13 @@ function isInside(path: string, folder: string): boolean {
   return from === '' || (from !== '..' && !from.startsWith(`..${sep}`) && !isAbsolute(from));
 }
 
-class DiskFiles implements WorkflowFiles {
+/** Files on disk, whose paths are known. */
+export interface DiskWorkflowFiles extends WorkflowFiles {
+  /** Where a model's file lies. Throws `not-found`. */
+  path(kind: FolderKind, name: string): Promise<string>;
+}
+
+class DiskFiles implements DiskWorkflowFiles {
   readonly #folders: WorkflowFolders;
   readonly #now: () => Date;
 
@@ -112,18 +118,19 @@ class DiskFiles implements WorkflowFiles {
     }
   }
 
-  async #path(kind: FolderKind, name: string): Promise<string> {
+  async path(kind: FolderKind, name: string): Promise<string> {
     const found = (await this.#models(kind)).find((file) => file.name === name);
     if (found) return found.path;
     throw new StableDiffusionError('not-found', `There is no file ${JSON.stringify(name)} in ${kind}.`);
   }
 
   async weights(kind: FolderKind, name: string): Promise<WeightSource> {
-    return openWeightsAt(await this.#path(kind, name));
+    return openWeightsAt(await this.path(kind, name));
   }
 
-  async checkpoint(kind: FolderKind, name: string): Promise<Checkpoint> {
-    return openCheckpointAt(await this.#path(kind, name));
+  async checkpoint(kind: FolderKind, name: string, config?: string): Promise<Checkpoint> {
+    const path = await this.path(kind, name);
+    return openCheckpointAt(path, config === undefined ? {} : { config: await this.path('configs', config) });
   }
 
   async network(kind: FolderKind, name: string): Promise<DetectedNetwork> {
@@ -171,7 +178,7 @@ class DiskFiles implements WorkflowFiles {
     };
   }
 
-  async write(folder: PictureFolder, subfolder: string, filename: string, bytes: Uint8Array) {
+  async write(folder: PictureFolder, subfolder: string, filename: string, bytes: FileBytes) {
     const root = this.#folders[folder];
     const path = pathIn(root, join(subfolder, filename));
     await makeFolder(root);
@@ -179,7 +186,7 @@ class DiskFiles implements WorkflowFiles {
     if (!isInside(nearestFolder(dirname(path)), realpathSync(root)))
       throw new StableDiffusionError('forbidden', 'Saving image outside the output folder is not allowed.');
     await makeFolder(dirname(path));
-    await writeNewFile(path, [bytes], { replace: folder === 'temp' });
+    await writeNewFile(path, bytes instanceof Uint8Array ? [bytes] : bytes, { replace: folder === 'temp' });
     return { filename, subfolder, type: folder };
   }
 }
@@ -229,6 +236,6 @@ export function openWorkflowContext(options: WorkflowContextOptions): WorkflowCo
 }
 
 /** The files of these folders, without an engine. */
-export function openWorkflowFiles(folders: WorkflowFolders, now: () => Date = () => new Date()): WorkflowFiles {
+export function openWorkflowFiles(folders: WorkflowFolders, now: () => Date = () => new Date()): DiskWorkflowFiles {
   return new DiskFiles(folders, now);
 }

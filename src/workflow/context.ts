@@ -32,13 +32,16 @@ export interface FileReference {
   readonly type: PictureFolder;
 }
 
+/** A file whole, or in chunks. */
+export type FileBytes = Uint8Array | AsyncIterable<Uint8Array>;
+
 export interface WorkflowFiles {
   /** The names of all kinds, read now. */
   lists(): Promise<NameLists>;
   /** Opens a model's file. Throws `not-found` for a name that is not listed. The caller closes it. */
   weights(kind: FolderKind, name: string): Promise<WeightSource>;
-  /** Opens a whole model. Throws as `weights`, and what opening it throws. */
-  checkpoint(kind: FolderKind, name: string): Promise<Checkpoint>;
+  /** Opens a whole model, as it describes itself or as a file of the folder `configs` does. Throws as `weights`, and what opening it throws. */
+  checkpoint(kind: FolderKind, name: string, config?: string): Promise<Checkpoint>;
   /** The one network of a file: a UNet, a text encoder, an autoencoder, a control network. Throws as `weights`, and `model-unknown`. */
   network(kind: FolderKind, name: string): Promise<DetectedNetwork>;
   /** Reads a picture or latent of that name. Throws `file-not-found`, `file-unsafe` for a name that leaves its folder. */
@@ -51,8 +54,8 @@ export interface WorkflowFiles {
     prefix: string,
     size?: { readonly width: number; readonly height: number },
   ): Promise<FilePlace>;
-  /** Writes a file at a place. */
-  write(folder: PictureFolder, subfolder: string, filename: string, bytes: Uint8Array): Promise<FileReference>;
+  /** Writes a file at a place. Chunks are written one by one as they come. */
+  write(folder: PictureFolder, subfolder: string, filename: string, bytes: FileBytes): Promise<FileReference>;
 }
 
 export interface WorkflowContext {

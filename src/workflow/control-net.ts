@@ -29,7 +29,11 @@ export async function controlNetOf(file: WeightSource): Promise<ControlNetValue>
 const opened = new WeakMap<WeightSource, WeakMap<object, ControlNetwork>>();
 
 /** The network of a file for a model: the same value for the same model, by which the pool knows it. Throws `weights-mismatch` for another family. */
-export function controlNetworkFor({ file }: ControlNetValue, { label, network }: ModelValue): ControlNetwork {
+export function controlNetworkFor(
+  { file, summand }: ControlNetValue,
+  { label, network: used }: ModelValue,
+): ControlNetwork {
+  const network = summand ?? used;
   // A file of differences takes its other summand from the UNet's weights.
   const owner = file.entries.has('difference') ? network : network.config;
   const known = opened.get(file) ?? new WeakMap<object, ControlNetwork>();

@@ -13,7 +13,7 @@ import { aliased, weightView } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { WorkflowFiles } from './context.ts';
 import type { Float32 } from './grids.ts';
-import { toBatch } from './sampling/entry-inputs.ts';
+import { toBatch } from './sampling/to-batch.ts';
 import { type ModelValue, patched, withExtension } from './values/model.ts';
 import type { LatentValue } from './values.ts';
 

@@ -4,7 +4,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
 import { takeBatch } from '../tensor/batches.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { toBatch } from './sampling/entry-inputs.ts';
+import { toBatch } from './sampling/to-batch.ts';
 
 export type Float32 = Tensor<'float32'>;
 

@@ -18,7 +18,7 @@ import type { NodeContext } from './context-in-run.ts';
 import type { Float32 } from './grids.ts';
 import { type ImageEncoderValue, encoderPixels, seePixels, type SeenPictures } from './image-encoder.ts';
 import { type LayerFactor, layerFactors, type LayerPart } from './image-prompt-layers.ts';
-import { toBatch } from './sampling/entry-inputs.ts';
+import { toBatch } from './sampling/to-batch.ts';
 import { type ModelValue, patched } from './values/model.ts';
 
 /** IPADAPTER: the file, and the image encoder where it was loaded with one. */

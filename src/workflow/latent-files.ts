@@ -22,19 +22,10 @@ export async function saveLatent(samples: Float32, prefix: string, context: Node
     ['latent_format_version_0', { dtype: 'float32', shape: [0], data: new Float32Array() }],
   ]);
   const source = memoryWeights(tensors, 'the latent');
-  const chunks: Uint8Array[] = [];
   const metadata = new Map(workflowTexts(context));
-  for await (const chunk of writeSafetensors([...source.entries.values()], ({ name: own }) => source.read(own), {
-    metadata,
-  }))
-    chunks.push(chunk.slice());
-  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return files.write('output', subfolder, `${name}_${String(counter).padStart(5, '0')}_.latent`, bytes);
+  const entries = [...source.entries.values()];
+  const chunks = writeSafetensors(entries, ({ name: own }) => source.read(own), { metadata });
+  return files.write('output', subfolder, `${name}_${String(counter).padStart(5, '0')}_.latent`, chunks);
 }
 
 /** Reads a latent; old files hold it multiplied by Stable Diffusion v1's factor. Throws `file-corrupt`. */

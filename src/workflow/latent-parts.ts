@@ -2,7 +2,7 @@
 
 import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { type Float32, mapped, placed, zipped } from './grids.ts';
-import { toBatch } from './sampling/entry-inputs.ts';
+import { toBatch } from './sampling/to-batch.ts';
 import type { LatentValue } from './values.ts';
 
 /** The masks of some items of a batch of `count`; one mask for all stays one. */

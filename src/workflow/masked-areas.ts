@@ -4,7 +4,7 @@ import { labToRgb, rgbToLab } from '../image/lab.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { clamped, type Float32, mapped } from './grids.ts';
 import { dilated, eroded } from './morphology.ts';
-import { toBatch } from './sampling/entry-inputs.ts';
+import { toBatch } from './sampling/to-batch.ts';
 
 /** The next odd number; 0 stays. */
 export const odd = (size: number): number => (size > 0 && size % 2 === 0 ? size + 1 : size);

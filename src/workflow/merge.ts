@@ -49,3 +49,10 @@ export const sum = <T extends ModelValue | ClipValue>(a: T, b: T): T => merged(a
 /** (a - b) · factor. */
 export const difference = <T extends ModelValue | ClipValue>(a: T, b: T, factor: number): T =>
   merged(a, b, () => [factor, -factor]);
+
+/** The share of the longest of the prefixes with which a name begins; the first of them for other names. */
+export function sharesByPrefix(shares: Readonly<Record<string, number>>): (name: string) => number {
+  const prefixes = Object.keys(shares).sort((a, b) => b.length - a.length);
+  const [first = 1] = Object.values(shares);
+  return (name) => shares[prefixes.find((prefix) => name.startsWith(prefix)) ?? ''] ?? first;
+}

@@ -22,8 +22,9 @@ export interface Missing {
   readonly files: readonly MissingFile[];
 }
 
-/** The folder whose files an input names. */
-function folderOf([type]: InputSpec): FolderKind | undefined {
+/** The folder whose files an input names, in ComfyUI's older form or its newer one. */
+export function folderOf([type, settings]: InputSpec): FolderKind | undefined {
+  if (type === 'COMBO' && settings?.['options']) return folderOf([settings['options'] as InputSpec[0]]);
   return typeof type === 'object' && 'folder' in type ? type.folder : undefined;
 }
 

@@ -8,7 +8,7 @@ import { resizeBilinear } from '../tensor/resize-bilinear.ts';
 import { resizeTensor } from '../tensor/resize-tensor.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { byteOf, channelsFirst, channelsLast } from './pictures.ts';
-import { toBatch } from './sampling/entry-inputs.ts';
+import { toBatch } from './sampling/to-batch.ts';
 import { roundHalfEven } from '../tensor/round-half-even.ts';
 import { cropPlanes } from '../tensor/crop-planes.ts';
 

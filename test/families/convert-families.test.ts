@@ -24,7 +24,7 @@ import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { numberedSource, readAll, shapedSource, shapesOf } from '../checkpoints/shaped-source.ts';
 import { reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
-import { yamlOf } from '../../src/cli/convert-files.ts';
+import { yamlOf } from '../../src/config/ldm-yaml.ts';
 import { openCheckpointAt } from '../../src/checkpoints/open-checkpoint-node.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import { writeNewFile } from '../../src/files/write-file-node.ts';

@@ -3,7 +3,7 @@
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compVisWeights } from '../../src/checkpoints/convert-layout.ts';
-import { yamlOf } from '../../src/cli/convert-files.ts';
+import { yamlOf } from '../../src/config/ldm-yaml.ts';
 import { clipTextConfigSchema } from '../../src/config/network-config.ts';
 import { writeNewFile } from '../../src/files/write-file-node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';

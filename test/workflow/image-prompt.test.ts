@@ -49,7 +49,7 @@ const prompted = (weight: number, more: Partial<ImagePromptOptions> = {}, own = 
 async function predicted(own: ModelValue, sigma = 3): Promise<Tensor<'float32'>[]> {
   const x = random(5, [1, model.network.config.in_channels, 8, 8]);
   const cond = random(6, [1, 77, model.network.config.context_dim ?? 1]);
-  const run = { shape: x.shape, latent: x, random: new TorchGenerator(0) };
+  const run = { shape: x.shape, latent: x, random: new TorchGenerator(0), seed: 0 };
   const regions = await regionsOf(own, [[{ cond }], [{ cond }]], run);
   const regionsFor = () => Promise.reject(new Error('no other prompt'));
   return predictPrompts({ model: own, networks, controls: controlRun(), regionsFor }, regions, x, sigma);

@@ -127,7 +127,9 @@ export function recordedFiles(folder: string): WorkflowFiles & { readonly writte
     digest: async (name) => name,
     place: async (_, prefix) => ({ subfolder: '', name: prefix.split('/').at(-1) ?? '', counter: written.length + 1 }),
     async write(type, subfolder, filename, bytes) {
-      written.push({ folder: type, filename, bytes });
+      const chunks: Uint8Array[] = [];
+      if (!(bytes instanceof Uint8Array)) for await (const chunk of bytes) chunks.push(chunk.slice());
+      written.push({ folder: type, filename, bytes: bytes instanceof Uint8Array ? bytes : Buffer.concat(chunks) });
       return { filename, subfolder, type };
     },
   };

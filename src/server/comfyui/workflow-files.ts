@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { openCheckpointAt } from '../../checkpoints/open-checkpoint-node.ts';
 import { StableDiffusionError } from '../../errors.ts';
-import { openWorkflowFiles } from '../../workflow/context-node.ts';
+import { type DiskWorkflowFiles, openWorkflowFiles } from '../../workflow/context-node.ts';
 import type { WorkflowFiles } from '../../workflow/context.ts';
 import type { ModelCatalog } from '../models/model-catalog.ts';
 import { diskFolder, type PictureFolderName } from './picture-folders.ts';
@@ -36,7 +36,7 @@ export function workflowFilesOf(owner: string, { filesFolder, ...models }: Workf
 }
 
 /** Checkpoints are those of the catalogue, wherever they lie. */
-function withCatalog(files: WorkflowFiles, catalog: ModelCatalog): WorkflowFiles {
+function withCatalog(files: DiskWorkflowFiles, catalog: ModelCatalog): WorkflowFiles {
   const pathOf = (name: string): string => {
     const found = catalog.list().find(({ file }) => file === name);
     if (!found)
@@ -49,8 +49,13 @@ function withCatalog(files: WorkflowFiles, catalog: ModelCatalog): WorkflowFiles
       const names = [...new Set(catalog.list().map(({ file }) => file))].sort();
       return { ...lists, names: (kind) => (kind === 'checkpoints' ? names : lists.names(kind)) };
     },
-    checkpoint: async (kind, name) =>
-      kind === 'checkpoints' ? openCheckpointAt(pathOf(name)) : files.checkpoint(kind, name),
+    async checkpoint(kind, name, config) {
+      if (kind !== 'checkpoints') return files.checkpoint(kind, name, config);
+      return openCheckpointAt(
+        pathOf(name),
+        config === undefined ? {} : { config: await files.path('configs', config) },
+      );
+    },
     weights: (kind, name) => files.weights(kind, name),
     network: (kind, name) => files.network(kind, name),
     read: (name) => files.read(name),

@@ -19,6 +19,22 @@ const controlNetLoaderNode = defineNode({
   },
 });
 
+const diffControlNetLoaderNode = defineNode({
+  name: 'DiffControlNetLoader',
+  displayName: 'Load ControlNet Model (diff)',
+  category: 'loaders',
+  module: 'nodes',
+  required: {
+    model: ['MODEL'],
+    control_net_name: [{ folder: 'controlnet' }],
+  },
+  outputs: ['CONTROL_NET'],
+  async run({ model, control_net_name }, { files }) {
+    const loaded = await controlNetOf(await files.weights('controlnet', control_net_name));
+    return [{ ...loaded, summand: model.network }];
+  },
+});
+
 const controlNetApplyNode = defineNode({
   name: 'ControlNetApply',
   displayName: 'Apply ControlNet (OLD)',
@@ -68,6 +84,7 @@ const controlNetApplyAdvancedNode = defineNode({
 
 export const controlNodes: readonly NodeType[] = [
   controlNetLoaderNode,
+  diffControlNetLoaderNode,
   controlNetApplyNode,
   controlNetApplyAdvancedNode,
 ];

@@ -56,6 +56,29 @@ const loadImageNode = defineNode({
   run: ({ image }, context) => loadedPicture(image, context),
 });
 
+const loadImageOutputNode = defineNode({
+  name: 'LoadImageOutput',
+  displayName: 'Load Image (from Outputs)',
+  category: 'image',
+  module: 'nodes',
+  required: {
+    image: [
+      'COMBO',
+      {
+        image_upload: true,
+        image_folder: 'output',
+        remote: { route: '/internal/files/output', refresh_button: true, control_after_refresh: 'first' },
+      },
+    ],
+  },
+  outputs: ['IMAGE', 'MASK'],
+  flags: { experimental: true },
+  validates: ['image'],
+  validateInputs: ({ image }, lists) => lists.exists(String(image)) || `Invalid image file: ${image}`,
+  isChanged: ({ image }, { files }) => files.digest(String(image)),
+  run: ({ image }, context) => loadedPicture(image, context),
+});
+
 const loadImageMaskNode = defineNode({
   name: 'LoadImageMask',
   displayName: 'Load Image (as Mask)',
@@ -128,6 +151,7 @@ export const imageFileNodes: readonly NodeType[] = [
   saveImageNode,
   previewImageNode,
   loadImageNode,
+  loadImageOutputNode,
   loadImageMaskNode,
   saveLatentNode,
   loadLatentNode,

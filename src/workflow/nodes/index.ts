@@ -2,12 +2,16 @@
 
 import { type NodeTable, nodeTable } from '../definition.ts';
 import { batchNodes } from './batches.ts';
+import { blockMergingNodes } from './block-merging.ts';
 import { conditioningNodes } from './conditioning.ts';
 import { controlNodes } from './control.ts';
 import { inpaintNodes } from './custom/inpaint.ts';
 import { ipAdapterNodes } from './custom/ip-adapter.ts';
 import { preprocessorNodes } from './custom/preprocessors.ts';
+import { qualityOfLifeNodes } from './custom/quality-of-life.ts';
+import { sharedLoaderNodes } from './custom/shared-loaders.ts';
 import { toolingNodes } from './custom/tooling.ts';
+import { wasNodes } from './custom/was.ts';
 import { customSamplingNodes } from './custom-sampling.ts';
 import { guidancePatchNodes } from './guidance-patches.ts';
 import { imageFileNodes } from './image-files.ts';
@@ -20,6 +24,7 @@ import { loaderNodes } from './loaders.ts';
 import { maskNodes } from './masks.ts';
 import { mergingNodes } from './merging.ts';
 import { modelSamplingNodes } from './model-sampling.ts';
+import { modelFileNodes } from './model-files.ts';
 import { networkPatchNodes } from './network-patches.ts';
 import { pictureEffectNodes } from './picture-effects.ts';
 import { attentionFactorNodes } from './attention-factors.ts';
@@ -54,6 +59,8 @@ export const nodes: NodeTable = nodeTable([
   ...guidancePatchNodes,
   ...networkPatchNodes,
   ...mergingNodes,
+  ...blockMergingNodes,
+  ...modelFileNodes,
   ...imageFileNodes,
   ...imageNodes,
   ...pictureEffectNodes,
@@ -72,4 +79,7 @@ export const nodes: NodeTable = nodeTable([
   ...inpaintNodes,
   ...ipAdapterNodes,
   ...preprocessorNodes,
+  ...wasNodes,
+  ...qualityOfLifeNodes,
+  ...sharedLoaderNodes,
 ]);

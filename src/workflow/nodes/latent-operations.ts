@@ -5,7 +5,7 @@ import { concatenate } from '../../tensor/arithmetic.ts';
 import { defineNode, experimentalFlags, type NodeType, plainFlags } from '../definition.ts';
 import { part, zipped } from '../grids.ts';
 import { sharpenedLatent, toneMapped } from '../latent-operations.ts';
-import { toBatch } from '../sampling/entry-inputs.ts';
+import { toBatch } from '../sampling/to-batch.ts';
 import { patched } from '../values/model.ts';
 
 /** Latents here are pictures: they have no axis of time. */

@@ -19,6 +19,25 @@ const checkpointLoaderSimpleNode = defineNode({
   },
 });
 
+const checkpointLoaderNode = defineNode({
+  name: 'CheckpointLoader',
+  displayName: 'Load Checkpoint With Config (DEPRECATED)',
+  category: 'advanced/loaders',
+  module: 'nodes',
+  required: {
+    config_name: [{ folder: 'configs' }],
+    ckpt_name: [{ folder: 'checkpoints' }],
+  },
+  outputs: ['MODEL', 'CLIP', 'VAE'],
+  flags: { deprecated: true },
+  async run({ config_name, ckpt_name }, { files, fullTextEncoder }) {
+    const { model, clip, vae } = valuesOf(await files.checkpoint('checkpoints', ckpt_name, config_name), {
+      fullTextEncoder,
+    });
+    return [model, clip, vae];
+  },
+});
+
 const vaeLoaderNode = defineNode({
   name: 'VAELoader',
   displayName: 'Load VAE',
@@ -124,6 +143,7 @@ const unetLoaderNode = defineNode({
 
 export const loaderNodes: readonly NodeType[] = [
   checkpointLoaderSimpleNode,
+  checkpointLoaderNode,
   vaeLoaderNode,
   clipLoaderNode,
   dualCLIPLoaderNode,

@@ -2,7 +2,7 @@
 
 import { defineNode, type NodeType } from '../definition.ts';
 import { loraApplied } from '../lora.ts';
-import { difference, mixture, sum } from '../merge.ts';
+import { difference, mixture, sharesByPrefix, sum } from '../merge.ts';
 
 const loraLoaderNode = defineNode({
   name: 'LoraLoader',
@@ -67,11 +67,7 @@ const modelMergeBlocksNode = defineNode({
     out: ['FLOAT', { default: 1, min: 0, max: 1, step: 0.01 }],
   },
   outputs: ['MODEL'],
-  run: ({ model1, model2, input, middle, out }) => [
-    mixture(model1, model2, (name) =>
-      name.startsWith('middle') ? middle : name.startsWith('out') ? out : name.startsWith('input') ? input : input,
-    ),
-  ],
+  run: ({ model1, model2, input, middle, out }) => [mixture(model1, model2, sharesByPrefix({ input, middle, out }))],
 });
 
 const modelMergeAddNode = defineNode({

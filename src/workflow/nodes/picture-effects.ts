@@ -8,7 +8,8 @@ import { composite, fourAxes } from '../composite.ts';
 import { mapped, withChannels } from '../grids.ts';
 import { blended, blurred, sharpened } from '../picture-effects.ts';
 import { channelsFirst, channelsLast } from '../pictures.ts';
-import { fitSize, toBatch } from '../sampling/entry-inputs.ts';
+import { fitSize } from '../sampling/entry-inputs.ts';
+import { toBatch } from '../sampling/to-batch.ts';
 import { quantized } from '../quantize.ts';
 import { upscaleImage } from '../upscale.ts';
 

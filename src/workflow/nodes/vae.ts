@@ -1,11 +1,12 @@
 /** Nodes between latents and pictures. */
 
-import { defineNode, type NodeType } from '../definition.ts';
+import { defineNode, type NodeType, plainFlags } from '../definition.ts';
 import { channelsLast } from '../pictures.ts';
 import { decodeLatent, encodePixels, refuseOtherLatents } from '../first-stage.ts';
 import { decodeTiled, encodeTiled } from '../first-stage-tiles.ts';
 import { floatBytes } from '../memory-budget.ts';
 import type { LatentValue } from '../values.ts';
+import { withFields } from '../values/conditioning.ts';
 import { inpaintLatent, inpaintConditioning } from '../inpaint-latents.ts';
 
 /** RGB of 8 by 8 pixels for each place of a latent. */
@@ -86,6 +87,31 @@ const inpaintModelConditioningNode = defineNode({
   },
 });
 
+const instructPixToPixConditioningNode = defineNode({
+  name: 'InstructPixToPixConditioning',
+  displayName: null,
+  category: 'conditioning/instructpix2pix',
+  module: 'comfy_extras.nodes_ip2p',
+  required: {
+    positive: ['CONDITIONING', {}],
+    negative: ['CONDITIONING', {}],
+    vae: ['VAE', {}],
+    pixels: ['IMAGE', {}],
+  },
+  outputs: [
+    { type: 'CONDITIONING', name: 'positive' },
+    { type: 'CONDITIONING', name: 'negative' },
+    { type: 'LATENT', name: 'latent' },
+  ],
+  flags: plainFlags,
+  async run({ positive, negative, vae, pixels }, context) {
+    const seen = await encodePixels(vae, pixels, context);
+    const fields = { concat_latent_image: seen };
+    const samples = { ...seen, data: new Float32Array(seen.data.length) };
+    return [withFields(positive, fields), withFields(negative, fields), { samples }];
+  },
+});
+
 const vaeDecodeTiledNode = defineNode({
   name: 'VAEDecodeTiled',
   displayName: 'VAE Decode (Tiled)',
@@ -131,6 +157,7 @@ export const vaeNodes: readonly NodeType[] = [
   vaeEncodeNode,
   vaeEncodeForInpaintNode,
   inpaintModelConditioningNode,
+  instructPixToPixConditioningNode,
   vaeDecodeTiledNode,
   vaeEncodeTiledNode,
 ];

@@ -23,7 +23,7 @@ import type { NetworkPool } from '../network-pool.ts';
 import { upscale } from '../upscale.ts';
 import type { ControlValue } from '../values/control.ts';
 import type { ModelValue } from '../values/model.ts';
-import { toBatch } from './entry-inputs.ts';
+import { toBatch } from './to-batch.ts';
 import type { Area } from './regions.ts';
 
 /** What is kept over the calls of one run. */

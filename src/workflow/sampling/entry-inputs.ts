@@ -1,88 +1,24 @@
 /** The network's inputs of one entry of a conditioning: its context, SDXL's vector of pooled text and sizes, and inpainting's channels. */
 
 import { familyOfContext } from '../../checkpoints/model-families.ts';
-import { sizes } from '../../conditioning/sizes.ts';
+import { StableDiffusionError } from '../../errors.ts';
 import { resizeBilinear } from '../../tensor/resize-bilinear.ts';
 import { concatenate } from '../../tensor/arithmetic.ts';
-import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { scaledLatent } from '../../model/latent-scale.ts';
 import { repeatBatch, type NetworkInputs } from '../../tensor/batches.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
-import { StableDiffusionError } from '../../errors.ts';
 import type { ConditioningEntry } from '../values/conditioning.ts';
 import type { ModelValue } from '../values/model.ts';
+import { editedConcat } from './edited-concat.ts';
+import type { RunShape } from './run-shape.ts';
+import { toBatch } from './to-batch.ts';
+import { vectorOf } from './vector-inputs.ts';
 
 type Float32 = Tensor<'float32'>;
 
-/** What a run knows besides the entries. */
-export interface RunShape {
-  /** [b, channels, h, w] of the latent. */
-  readonly shape: readonly number[];
-  /** The latent of the start, scaled. */
-  readonly latent: Float32;
-  /** [b, 1, h, w]; 1 is made anew. */
-  readonly mask?: Float32 | undefined;
-  /** The generator of the start noise, for draws that have none of their own. */
-  readonly random: TorchGenerator;
-}
-
-/** Pixels along each axis of one latent element, as SDXL's sizes count them. */
-const pixels = 8;
-/** SDXL's sizes: numbers of 256 values each. */
-const sizeWidth = 256;
 /** What an inpainting model takes for "nothing is kept". */
 const blankLatent = [0.8223, -0.6876, 0.6364, 0.138] as const;
-
-/** SDXL's vector: the pooled text, and the picture's sizes. */
-async function vectorOf(
-  model: ModelValue,
-  entry: ConditioningEntry,
-  { shape }: RunShape,
-): Promise<Float32 | undefined> {
-  const width = model.network.config.adm_in_channels;
-  if (typeof width !== 'number') return undefined;
-  const pooled = entry.pooled_output;
-  if (!pooled)
-    throw new StableDiffusionError(
-      'invalid-argument',
-      `${model.label} takes a pooled text, and this conditioning has none. Encode the text with this model's CLIP.`,
-    );
-  const numbers = (width - (pooled.shape[1] ?? 0)) / sizeWidth;
-  const { width: w = (shape[3] ?? 0) * pixels, height: h = (shape[2] ?? 0) * pixels } = entry;
-  const isRefiner = numbers === 5;
-  const own = sizes.create(
-    { kind: 'sizes', fields: ['original', 'crop', isRefiner ? 'aesthetic' : 'target'], width: sizeWidth },
-    '',
-    {
-      label: model.label,
-      run: () => Promise.reject(new Error('sizes run no network')),
-      tokenizers: new Map(),
-      maxLength: 0,
-    },
-  );
-  const { y } = await own.encode({
-    sizes: [
-      {
-        original: [h, w],
-        crop: [entry.crop_h ?? 0, entry.crop_w ?? 0],
-        target: [entry.target_height ?? h, entry.target_width ?? w],
-        aesthetic: entry.aesthetic_score ?? 6,
-      },
-    ],
-  });
-  return concatenate([pooled, y as Float32], 1);
-}
-
-/** Items of a batch repeated or cut to a number. */
-export function toBatch(value: Float32, count: number): Float32 {
-  const [own = 1, ...rest] = value.shape;
-  if (own === count) return value;
-  const size = value.data.length / own;
-  const data = new Float32Array(size * count);
-  for (let i = 0; i < count; i++) data.set(value.data.subarray((i % own) * size, ((i % own) + 1) * size), i * size);
-  return { ...value, shape: [count, ...rest], data };
-}
 
 /** A mask or latent in the size of another. */
 export function fitSize(value: Float32, height: number, width: number): Float32 {
@@ -130,7 +66,7 @@ function refuseOtherTexts({ label, network: { config } }: ModelValue, { cond }: 
 export async function entryInputs(model: ModelValue, entry: ConditioningEntry, run: RunShape): Promise<NetworkInputs> {
   refuseOtherTexts(model, entry);
   const y = await vectorOf(model, entry, run);
-  const concat = concatOf(model, entry, run);
+  const concat = concatOf(model, entry, run) ?? editedConcat(model, entry, run);
   return {
     context: repeatBatch(entry.cond, entry.cond.shape[0] ?? 1, 'context'),
     ...(y && { y }),

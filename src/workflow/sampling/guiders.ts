@@ -7,7 +7,7 @@ import type { FurtherInputs, ModelCall, ModelValue } from '../values/model.ts';
 import { controlRun } from './control-inputs.ts';
 import { atLevel, callOf, guided, guidedDenoiser } from './denoise.ts';
 import { perpendicularTo } from './guidance-filters.ts';
-import type { RunShape } from './entry-inputs.ts';
+import type { RunShape } from './run-shape.ts';
 import { type PredictOptions, predictPrompts } from './predict.ts';
 import { type Region, regionsOf } from './regions.ts';
 import type { Guider } from './sample.ts';

@@ -16,7 +16,7 @@ import type { NetworkPool } from '../network-pool.ts';
 import type { ConditioningValue } from '../values/conditioning.ts';
 import type { FurtherInputs, ModelValue } from '../values/model.ts';
 import { type ControlRun, controlInputs } from './control-inputs.ts';
-import { toBatch } from './entry-inputs.ts';
+import { toBatch } from './to-batch.ts';
 import { type Area, croppedArea, isActive, type Region, weightsOf } from './regions.ts';
 import { cropPlanes } from '../../tensor/crop-planes.ts';
 

@@ -8,7 +8,8 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { ConditioningEntry, ConditioningValue } from '../values/conditioning.ts';
 import type { ControlValue } from '../values/control.ts';
 import type { ModelValue } from '../values/model.ts';
-import { entryInputs, fitSize, type RunShape } from './entry-inputs.ts';
+import { entryInputs, fitSize } from './entry-inputs.ts';
+import type { RunShape } from './run-shape.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
 
 type Float32 = Tensor<'float32'>;

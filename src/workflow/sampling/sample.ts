@@ -16,7 +16,9 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { NodeContext } from '../context-in-run.ts';
 import type { LatentValue, SamplerValue } from '../values.ts';
 import type { ModelValue } from '../values/model.ts';
-import { fitSize, type RunShape, toBatch } from './entry-inputs.ts';
+import { fitSize } from './entry-inputs.ts';
+import type { RunShape } from './run-shape.ts';
+import { toBatch } from './to-batch.ts';
 import { previewOf } from './preview.ts';
 
 type Latent = Tensor<'float32'>;
@@ -140,7 +142,13 @@ export async function sampleLatent(options: SampleOptions, context: NodeContext)
   const { model } = guider;
   const latent = samples.data.some((value) => value !== 0) ? scaledLatent(samples, model.config) : samples;
   const random = globalGenerator(options);
-  const run: RunShape = { shape: samples.shape, latent, mask: maskOf(given, samples.shape), random };
+  const run: RunShape = {
+    shape: samples.shape,
+    latent,
+    mask: maskOf(given, samples.shape),
+    random,
+    seed: options.seed,
+  };
   const denoise = keeping(
     await guider.denoiser(run, sampler.needsUnconditional, context),
     run,

@@ -10,6 +10,15 @@ export type ConditioningArea =
   | readonly [height: number, width: number, top: number, left: number]
   | readonly ['percentage', height: number, width: number, top: number, left: number];
 
+/** Pictures that a variation model or SDXL sees in place of a text. */
+export interface SeenPrompt {
+  /** CLIP's image embeddings, float32 [n, width]. */
+  readonly pictures: Float32;
+  readonly strength: number;
+  /** Noise on the embedding, 0 to 1. */
+  readonly noise: number;
+}
+
 export interface ConditioningEntry {
   /** float32 [1, tokens, width]. */
   readonly cond: Float32;
@@ -37,6 +46,8 @@ export interface ConditioningEntry {
   /** Inpainting models: what is kept, not scaled, and the mask of pixels. */
   readonly concat_latent_image?: Float32 | undefined;
   readonly concat_mask?: Float32 | undefined;
+  readonly unclip_conditioning?: readonly SeenPrompt[] | undefined;
+  readonly unclip_noise_augment_merge?: number | undefined;
   readonly [key: string]: unknown;
 }
 

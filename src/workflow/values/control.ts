@@ -1,6 +1,8 @@
 /** A control network applied to a conditioning, with its picture, strength and the part of the run it holds for; several form a chain. */
 
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { UNetConfig } from '../../config/network-config.ts';
+import type { NamedNetwork } from '../../model/network-set.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 
 export interface ControlNetValue {
@@ -8,6 +10,8 @@ export interface ControlNetValue {
   readonly label: string;
   /** Of a ControlNet or T2I-Adapter; the model decides what fits it. */
   readonly file: WeightSource;
+  /** The UNet to whose weights a file of differences is added. Default: that of the model it is used with. */
+  readonly summand?: (NamedNetwork & { readonly config: UNetConfig }) | undefined;
 }
 
 export interface ControlValue extends ControlNetValue {

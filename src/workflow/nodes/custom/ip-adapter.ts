@@ -15,7 +15,7 @@ import {
   withImagePrompt,
 } from '../../image-prompt.ts';
 import { joinBatches } from '../../../tensor/batches.ts';
-import { toBatch } from '../../sampling/entry-inputs.ts';
+import { toBatch } from '../../sampling/to-batch.ts';
 import { refuseSetting } from '../../sampling/refuse-setting.ts';
 import { upscaleImage } from '../../upscale.ts';
 

@@ -3,7 +3,8 @@
 import { StableDiffusionError } from '../../../errors.ts';
 import { defineNode, type NodeType } from '../../definition.ts';
 import { mapped, withChannels } from '../../grids.ts';
-import { fitSize, toBatch } from '../../sampling/entry-inputs.ts';
+import { fitSize } from '../../sampling/entry-inputs.ts';
+import { toBatch } from '../../sampling/to-batch.ts';
 
 const module = 'custom_nodes.comfyui_controlnet_aux';
 const category = 'ControlNet Preprocessors';

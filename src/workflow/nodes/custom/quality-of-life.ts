@@ -1,0 +1,158 @@
+/** Nodes of ComfyUI-QualityOfLifeSuit_Omar92: texts, numbers, and sizes by a factor. */
+
+import { defineNode, type NodeType } from '../../definition.ts';
+import { floatBytes } from '../../memory-budget.ts';
+import { upscale, upscaleImage } from '../../upscale.ts';
+import type { LatentValue } from '../../values.ts';
+
+const module = 'custom_nodes.ComfyUI-QualityOfLifeSuit_Omar92';
+const methods = ['nearest-exact', 'bilinear', 'area'] as const;
+const crops = ['disabled', 'center'] as const;
+const toggle = ['enabled', 'disabled'] as const;
+const factor = ['FLOAT', { default: 1.25, min: 0, max: 10, step: 0.28125 }] as const;
+const mostPixels = 8192;
+
+/** A side times a factor, where wanted at the nearest multiple of 8. */
+function sideOf(side: number, by: number, isWhole: boolean): number {
+  const given = Math.min(mostPixels, side * by);
+  if (!isWhole) return Math.trunc(given);
+  const rest = given % 8;
+  return Math.trunc(rest < 4 ? given - rest : given + 8 - rest);
+}
+
+/** Of a latent, whose size is cut to a whole number first. */
+const latentSide = (side: number, by: number): number => sideOf(Math.trunc(side * by), 1, true);
+
+interface Factors {
+  readonly method: string;
+  readonly crop: string;
+  readonly across: number;
+  readonly down: number;
+}
+
+function enlarged({ samples, ...others }: LatentValue, { method, crop, across, down }: Factors): LatentValue {
+  const [, , height = 1, width = 1] = samples.shape;
+  const size = { width: latentSide(width, across), height: latentSide(height, down) };
+  return { ...others, samples: upscale(samples, { ...size, method, crop }) };
+}
+
+const latentBytes = ({ samples: { shape } }: LatentValue, across: number, down: number): number =>
+  floatBytes(shape[0] ?? 1, shape[1] ?? 4, latentSide(shape[2] ?? 1, down), latentSide(shape[3] ?? 1, across));
+
+const latentUpscaleFactorNode = defineNode({
+  name: 'LatentUpscaleFactor _O',
+  displayName: 'LatentUpscaleFactor _O',
+  category: 'O/latent',
+  module,
+  required: {
+    samples: ['LATENT'],
+    upscale_method: [methods],
+    WidthFactor: factor,
+    HeightFactor: factor,
+    crop: [crops],
+  },
+  outputs: ['LATENT'],
+  makes: ({ samples, WidthFactor, HeightFactor }) => latentBytes(samples, WidthFactor, HeightFactor),
+  run: ({ samples, upscale_method: method, WidthFactor: across, HeightFactor: down, crop }) => [
+    enlarged(samples, { method, crop, across, down }),
+  ],
+});
+
+const latentUpscaleFactorSimpleNode = defineNode({
+  name: 'LatentUpscaleFactorSimple _O',
+  displayName: 'LatentUpscaleFactorSimple _O',
+  category: 'O/latent',
+  module,
+  required: { samples: ['LATENT'], upscale_method: [methods], factor, crop: [crops] },
+  outputs: ['LATENT'],
+  makes: ({ samples, factor: by }) => latentBytes(samples, by, by),
+  run: ({ samples, upscale_method: method, factor: by, crop }) => [
+    enlarged(samples, { method, crop, across: by, down: by }),
+  ],
+});
+
+const imageScaleFactorNode = defineNode({
+  name: 'ImageScaleFactor _O',
+  displayName: 'ImageScaleFactor _O',
+  category: 'O/image',
+  module,
+  required: {
+    image: ['IMAGE'],
+    upscale_method: [methods],
+    WidthFactor: factor,
+    HeightFactor: factor,
+    MulOf46: [toggle, { default: 'enabled' }],
+    crop: [crops],
+  },
+  outputs: ['IMAGE'],
+  makes({ image: { shape }, WidthFactor, HeightFactor, MulOf46 }) {
+    const whole = MulOf46 === 'enabled';
+    const [batch = 1, height = 1, width = 1, channels = 3] = shape;
+    return floatBytes(batch, channels, sideOf(height, HeightFactor, whole), sideOf(width, WidthFactor, whole));
+  },
+  run({ image, upscale_method: method, WidthFactor, HeightFactor, MulOf46, crop }) {
+    const [, height = 1, width = 1] = image.shape;
+    const whole = MulOf46 === 'enabled';
+    const size = { width: sideOf(width, WidthFactor, whole), height: sideOf(height, HeightFactor, whole) };
+    return [upscaleImage(image, { ...size, method, crop })];
+  },
+});
+
+const utils = { category: 'O/utils', module } as const;
+
+const textNode = defineNode({
+  ...utils,
+  name: 'Text _O',
+  displayName: 'Text _O',
+  required: { text: ['STRING', { multiline: true }] },
+  outputs: ['STRING'],
+  run: ({ text }) => [`${text} `],
+});
+
+const seedNode = defineNode({
+  ...utils,
+  name: 'seed _O',
+  displayName: 'seed _O',
+  required: { seed: ['INT', { default: 0, min: 0, max: 18446744073709551615n }] },
+  outputs: ['INT'],
+  run: ({ seed }) => [seed],
+});
+
+const intNode = defineNode({
+  ...utils,
+  name: 'int _O',
+  displayName: 'int _O',
+  required: { int: ['INT', { default: 0, min: 0, max: 18446744073709551615n }] },
+  outputs: ['INT'],
+  run: ({ int }) => [int],
+});
+
+const floatNode = defineNode({
+  ...utils,
+  name: 'float _O',
+  displayName: 'float _O',
+  required: { float: ['FLOAT', { default: 0, min: 0, max: 18446744073709551615n }] },
+  outputs: ['FLOAT'],
+  run: ({ float }) => [float],
+});
+
+const noteNode = defineNode({
+  ...utils,
+  name: 'Note _O',
+  displayName: 'Note _O',
+  required: { text: ['STRING', { multiline: true }] },
+  outputs: [],
+  outputNode: true,
+  run: () => [],
+});
+
+export const qualityOfLifeNodes: readonly NodeType[] = [
+  latentUpscaleFactorNode,
+  latentUpscaleFactorSimpleNode,
+  imageScaleFactorNode,
+  textNode,
+  seedNode,
+  intNode,
+  floatNode,
+  noteNode,
+];
