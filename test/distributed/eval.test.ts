@@ -13,12 +13,14 @@ import { sd } from '../cli/run-cli.ts';
 import { smallClip } from '../evaluation/small-clip.ts';
 import { admFlagText, writeAdmModel } from './adm-model.ts';
 import { onRanks, skip } from './mpi.ts';
+import { writeTextModel } from './text-model.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'eval-ranks-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const pictures = join(folder, 'pictures');
 const clip = join(folder, 'clip.safetensors');
 const adm = join(folder, 'adm.safetensors');
+const textToImage = join(folder, 'text.safetensors');
 
 before(async () => {
   mkdirSync(pictures);
@@ -36,6 +38,7 @@ before(async () => {
     writeSafetensors(network.entries.values(), ({ name }) => network.read(name)),
   );
   await writeAdmModel(adm);
+  await writeTextModel(textToImage);
 });
 
 /** Every number of `got` within 1e-6 of that of `want`. */
@@ -76,11 +79,16 @@ async function sameOnRanks(mpi: string, size: number, words: readonly string[], 
 const limits = { timeout: 300_000 };
 
 test('sd eval reconstruction on 3 ranks', { skip: skip('Open MPI'), ...limits }, () =>
-  sameOnRanks('Open MPI', 3, ['reconstruction'], 1),
+  sameOnRanks('Open MPI', 3, ['reconstruction', '--model', textToImage], 1),
 );
 
 test('sd eval guidance on 2 ranks', { skip: skip('MPICH'), ...limits }, () =>
-  sameOnRanks('MPICH', 2, ['guidance', '--features', clip, '--count', '20', '--steps', '2', '--scales', '1,3'], 5),
+  sameOnRanks(
+    'MPICH',
+    2,
+    ['guidance', '--model', textToImage, '--features', clip, '--count', '20', '--steps', '2', '--scales', '1,3'],
+    5,
+  ),
 );
 
 test('sd eval bits on 3 ranks', { skip: skip('Open MPI'), ...limits }, () =>

@@ -1,6 +1,7 @@
 /** The MPIs of this machine, and scripts run on them. Every run has a time limit: a lost rank must end the job, not hang it. */
 
 import { spawn, spawnSync } from 'node:child_process';
+import { bundled } from './bundled.ts';
 
 export interface Mpi {
   readonly name: string;
@@ -47,7 +48,7 @@ export interface RanksOptions {
 }
 
 /** A TypeScript file on so many ranks. */
-export function onRanks(
+export async function onRanks(
   name: string,
   ranks: number,
   [script = '', ...words]: readonly string[],
@@ -55,11 +56,11 @@ export function onRanks(
 ): Promise<RanksRun> {
   const mpi = mpis.find((one) => one.name === name);
   const [program = '', ...before] = mpi?.launcher ?? [];
-  const child = spawn(
-    program,
-    [...before, '-n', String(ranks), process.execPath, '--import', './tools/typescript.mjs', script, ...words],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } },
-  );
+  const own = [process.execPath, await bundled(script), ...words];
+  const child = spawn(program, [...before, '-n', String(ranks), ...own], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
   if (child.pid !== undefined) started?.(child.pid);
   const texts = { out: '', err: '' };
   let rest = '';

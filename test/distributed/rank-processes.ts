@@ -18,6 +18,6 @@ export function rankProcesses(launcher: number): number[] {
   const below = (pid: number | undefined): boolean =>
     pid !== undefined && (pid === launcher || below(parents.get(pid)));
   return [...commands].flatMap(([pid, command]) =>
-    command.startsWith(process.execPath) && command.includes('main.ts') && below(parents.get(pid)) ? [pid] : [],
+    command.startsWith(process.execPath) && command.includes('main.js') && below(parents.get(pid)) ? [pid] : [],
   );
 }

@@ -9,6 +9,7 @@ import { openFile } from '../../src/files/byte-source-node.ts';
 import { openSafetensors } from '../../src/formats/safetensors.ts';
 import { recipes } from '../../src/training/recipes.ts';
 import { reference, skipUnless } from '../reference.ts';
+import { adversarialYaml } from '../training/tiny-yaml.ts';
 import { autoencoderYaml, colours, diffusionYaml, eventsOf, trainingRuns } from '../training/training-runs.ts';
 import { localRanks } from './local-ranks.ts';
 
@@ -95,10 +96,7 @@ async function sameOnTwo(
 
 test('an autoencoder', () => sameOnTwo(autoencoderYaml(runs.pictures), 'autoencoder'));
 
-const adversarial = autoencoderYaml(runs.pictures).replace(
-  /lossconfig: .*/,
-  'lossconfig: { target: ldm.modules.losses.LPIPSWithDiscriminator, params: { disc_start: 1, kl_weight: 1.0e-6, disc_weight: 0.5, disc_num_layers: 1, perceptual_weight: 0 } }',
-);
+const adversarial = adversarialYaml(runs.pictures);
 
 test('an autoencoder with a discriminator, whose batch norm is synchronised', () =>
   sameOnTwo(adversarial, 'adversarial', { onRanks: ['training.sync_batch_norm=true'], tolerance: 1e-4 }));
@@ -157,6 +155,10 @@ const adapted = [
 ];
 
 test('a LoRA', { skip: skipUnless(checkpoint) }, () => sameOnTwo(recipe('lora'), 'lora', { words: adapted }));
+
+test('a control network', { skip: skipUnless(checkpoint) }, () =>
+  sameOnTwo(recipe('controlnet'), 'controlnet', { words: [...adapted, 'model.params.annotator=canny'] }),
+);
 
 test('DreamBooth with pictures of the class', { skip: long || skipUnless(checkpoint) }, () =>
   sameOnTwo(recipe('dreambooth'), 'dreambooth', {

@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { autoencoderYaml, diffusionYaml, eventsOf, trainingRuns } from '../training/training-runs.ts';
+import { localRanks } from './local-ranks.ts';
 import { onRanks, type RanksOptions, type RanksRun, skip } from './mpi.ts';
 import { rankProcesses } from './rank-processes.ts';
 
@@ -43,6 +44,18 @@ function sdTrain(
   return onRanks(name, ranks, ['src/cli/main.ts', ...line, ...settings], options);
 }
 
+/** The run of so many ranks in this process. */
+async function inThisProcess(size: number, run: string, steps: number, words: readonly string[] = []): Promise<void> {
+  const settings = [
+    `lightning.trainer.max_steps=${steps}`,
+    `data.params.batch_size=${batch / size}`,
+    'training.log_every=1',
+    ...words,
+  ];
+  const options = runs.options(readFileSync(config, 'utf8'), run, settings);
+  await Promise.all(localRanks(size).map((communicator) => eventsOf({ ...options, report: false, communicator })));
+}
+
 const losses = (run: string): number[] => runs.metrics(run).map((row) => row['train/loss'] ?? Number.NaN);
 const bits = (run: string): Buffer => runs.file(run, 'checkpoints/last.safetensors');
 
@@ -72,37 +85,29 @@ function atStep(steps: number, act: (pids: number[]) => void): RanksOptions {
   };
 }
 
-for (const [name, ranks] of [
-  ['Open MPI', 2],
-  ['MPICH', 4],
-] as const)
-  test(`${ranks} ranks of ${name} train as one, and a run goes on with another number`, {
-    skip: skip(name),
-    timeout: 600_000,
-  }, async () => {
-    if (ranks === 2 || skip('Open MPI') !== false)
-      await eventsOf(
-        runs.options(readFileSync(config, 'utf8'), 'alone', [
-          'lightning.trainer.max_steps=5',
-          `data.params.batch_size=${batch}`,
-          'training.log_every=1',
-        ]),
-      );
-    const run = `on-${ranks}`;
-    const first = await sdTrain(name, ranks, run, 3);
-    assert.equal(first.code, 0, first.err);
-    const more = await sdTrain(name, 6 - ranks === 4 ? 4 : 2, run, 5);
-    assert.equal(more.code, 0, more.err);
-    near(losses(run), losses('alone'));
-  });
+const [first = '', second = first] = ['Open MPI', 'MPICH'].filter((name) => !skip(name));
 
-test('a rank killed with SIGKILL ends the job; the last checkpoint goes on to the same bits', {
+test('2 ranks of one MPI train as one process, and 4 of another go on with the run', {
+  skip: skip('Open MPI') && skip('MPICH'),
+  timeout: 600_000,
+}, async () => {
+  await inThisProcess(1, 'alone', 5);
+  for (const [name, ranks, steps] of [
+    [first, 2, 3],
+    [second, 4, 5],
+  ] as const) {
+    const { code, err } = await sdTrain(name, ranks, 'on ranks', steps);
+    assert.equal(code, 0, err);
+  }
+  near(losses('on ranks'), losses('alone'));
+});
+
+test('a rank killed with SIGKILL ends the job; the last checkpoint goes on to the bits of ranks in one process', {
   skip: onLinux('Open MPI'),
   timeout: 600_000,
 }, async () => {
   const parts = ['training.backward_parts=2', 'lightning.trainer.accumulate_grad_batches=1'];
-  const whole = await sdTrain('Open MPI', 2, 'whole', 6, { words: parts });
-  assert.equal(whole.code, 0, whole.err);
+  await inThisProcess(2, 'whole', 6, parts);
   let killed = 0;
   let since = 0;
   // With divided states and gradients, whose bits are the same.

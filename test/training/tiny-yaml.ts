@@ -26,6 +26,13 @@ lightning:
 training: { scale_lr: false, log_every: 2, keep_best: 2 }
 `;
 
+/** The same with a discriminator from step 1 on, weighed adaptively. */
+export const adversarialYaml = (pictures: string): string =>
+  autoencoderYaml(pictures).replace(
+    /lossconfig: .*/,
+    'lossconfig: { target: ldm.modules.losses.LPIPSWithDiscriminator, params: { disc_start: 1, kl_weight: 1.0e-6, disc_weight: 0.5, disc_num_layers: 1, perceptual_weight: 0 } }',
+  );
+
 /** A small text-to-image model over that autoencoder, in four steps; its weights lie at `autoencoder`. */
 export const diffusionYaml = (pictures: string, autoencoder: string): string => `
 model:
