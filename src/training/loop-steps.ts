@@ -10,6 +10,7 @@ import type { LoopOptions, TrainingEvent } from './loop-options.ts';
 import type { LoopStart, LoopState } from './loop-state.ts';
 import type { Trainee } from './trainee.ts';
 import { meanOverRanks } from './step/gradient-exchange.ts';
+import { type ImageLogSettings, isLogged } from './image-log.ts';
 import { Means } from './means.ts';
 
 /** An event of the steps alone, without progress. */
@@ -138,6 +139,8 @@ class StepWork<Batch> {
     if (saves) yield* this.save();
     if (settings.sampleEvery > 0 && (step % settings.sampleEvery === 0 || step === settings.maxSteps))
       yield* this.#samples(first.batch);
+    const { imageLog } = settings;
+    if (imageLog && isLogged(imageLog, step)) await this.#logImages(imageLog, first);
   }
 
   /** Whether validation or a checkpoint is due. */
@@ -220,6 +223,22 @@ class StepWork<Batch> {
     if (!made || made.images.length === 0) return;
     const { images, captions, columns } = made;
     yield { kind: 'samples', step: this.done, path: await run.samples(this.done, images, { captions, columns }) };
+  }
+
+  /** Of the batch that was trained on, and of validation data. */
+  async #logImages(settings: ImageLogSettings, { batch, epoch }: Prepared<Batch>): Promise<void> {
+    const { trainee, run, validation, settings: loop, communicator = alone } = this.#options;
+    if (!trainee.imageLog) return;
+    const { return_keys: keys = [] } = settings.log;
+    for (const split of validation ? (['train', 'val'] as const) : (['train'] as const)) {
+      const shown = split === 'train' ? batch : await this.#sampleBatch(batch);
+      const place = { split, step: this.done, epoch, batch: split === 'train' ? this.done * loop.accumulate - 1 : 0 };
+      await inAverages(trainee, async () => {
+        if (communicator.rank > 0) return;
+        for await (const pictures of trainee.imageLog?.(shown, settings) ?? [])
+          if (keys.length === 0 || keys.includes(pictures.name)) await run.logged(pictures, place);
+      });
+    }
   }
 
   async #sampleBatch(latest: Batch): Promise<Batch> {

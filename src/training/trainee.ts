@@ -1,6 +1,7 @@
 /** Trainee: the object of the training loop. The loop handles data, steps, files and time; a trainee has a network, its loss and its checkpoint. */
 
 import type { Image } from '../image/image.ts';
+import type { ImageLogSettings, LoggedImages } from './image-log.ts';
 import type { TensorProvider } from '../formats/safetensors-write.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import type { ItemPlaces, TrainingItem } from './data/sample.ts';
@@ -52,6 +53,8 @@ export interface Trainee<Batch> extends AsyncDisposable {
   validate?(batch: Batch): Promise<Readonly<Record<string, number>>>;
   /** Pictures that show how it stands; the batch is the latest. */
   samples?(batch: Batch): Promise<TraineeSamples>;
+  /** Pictures of a batch as latent-diffusion's `log_images` makes them, kind after kind. */
+  imageLog?(batch: Batch, settings: ImageLogSettings): AsyncIterable<LoggedImages>;
   /** Everything a run needs to resume. */
   checkpoint(): TraineeCheckpoint;
   /** Restores a checkpoint. Throws `shape-mismatch` or `weights-mismatch` for another network's. */

@@ -11,7 +11,8 @@ import { trainedParts } from '../config/autoencoder-training.ts';
 import { isMapping, mapping, type Mapping, validated } from '../config/validate.ts';
 import { pixelTargets } from './pixels/settings.ts';
 import { filterSchema } from './filter-config.ts';
-import { loopSchema } from './loop-config.ts';
+import { imageLogger, imageLogOf, loopSchema } from './loop-config.ts';
+import type { ImageLogSettings } from './image-log.ts';
 import { degradations } from './degrade/super-resolution-picture.ts';
 import { ldmSchedule, type LearningRateSchedule } from './step/learning-rate.ts';
 
@@ -199,6 +200,8 @@ export interface LoopSettings {
   /** Steps between checkpoints that are all kept. */
   readonly keepEvery?: number;
   readonly sampleEvery: number;
+  /** Pictures that are logged besides. */
+  readonly imageLog?: ImageLogSettings;
   readonly validateEvery: number;
   /** Best checkpoints that are kept. Default 3. */
   readonly keepBest?: number;
@@ -247,7 +250,7 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
       keep_every: inside(top, 'lightning', 'metrics_over_trainsteps_checkpoint', 'params')['every_n_train_steps'],
       save_top_k: inside(top, 'lightning', 'modelcheckpoint', 'params')['save_top_k'],
       every_n_train_steps: inside(top, 'lightning', 'modelcheckpoint', 'params')['every_n_train_steps'],
-      batch_frequency: inside(top, 'lightning', 'callbacks', 'image_logger', 'params')['batch_frequency'],
+      ...imageLogger(inside(top, 'lightning', 'callbacks', 'image_logger', 'params'), what),
       val_check_interval: trainer['val_check_interval'],
       base_learning_rate: model['base_learning_rate'],
     },
@@ -280,7 +283,7 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
         ? {}
         : { keepEvery: loopValues.keep_every ?? loopValues.every_n_train_steps }),
       keepBest: training.keep_best ?? Math.max(0, loopValues.save_top_k ?? 3),
-      sampleEvery: loopValues.batch_frequency,
+      ...imageLogOf(loopValues),
       validateEvery: loopValues.val_check_interval ?? loopValues.every_n_train_steps,
       logEvery: training.log_every,
       ...(typeof params['monitor'] === 'string' ? { monitor: params['monitor'] } : {}),

@@ -2,6 +2,7 @@
 
 import { recipes } from '../../src/training/recipes.ts';
 import { filterSchema } from '../../src/training/filter-config.ts';
+import { logImagesSchema } from '../../src/training/image-log.ts';
 import { loopSchema } from '../../src/training/loop-config.ts';
 import { splitSchema, trainingSchema } from '../../src/training/training-config.ts';
 import { type Block, code, table } from './block.ts';
@@ -12,6 +13,7 @@ export const trainingBlocks: Readonly<Record<string, Block>> = {
   'training-split': () => schemaTable(splitSchema),
   'training-filter': () => schemaTable(filterSchema),
   'training-loop': () => schemaTable(loopSchema),
+  'training-images': () => schemaTable(logImagesSchema),
   recipes: () =>
     table(
       ['recipe', 'trains'],

@@ -8,6 +8,7 @@
 import * as z from 'zod';
 import type { BoundRun, EngineState, Program } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
+import { toRgb } from '../../image/image.ts';
 import { imagesToTensor, tensorToImages } from '../../image/image-tensor.ts';
 import { isDiscriminatorBuffer } from '../../models/discriminator.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
@@ -26,6 +27,7 @@ import { dropoutMasks } from '../objective/dropout-masks.ts';
 import { BatchGenerator } from '../data/batch-generator.ts';
 import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
+import type { ImageLogSettings, LoggedImages } from '../image-log.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 
 type Masks = Readonly<Record<string, Tensor<'float32'>>>;
@@ -177,6 +179,13 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     const count = Math.min(batch.image.shape[0] ?? 0, this.#options.sampleCount ?? 8);
     const images = [batch.image, reconstruction].flatMap((tensor) => tensorToImages(tensor).slice(0, count));
     return { images, captions: images.map((_, i) => (i < count ? 'image' : 'reconstruction')), columns: count };
+  }
+
+  /** `log_images` of LDM's autoencoders, without the decoded noise of a KL one. */
+  async *imageLog(batch: AutoencoderBatch, { most }: ImageLogSettings): AsyncGenerator<LoggedImages, void, void> {
+    const { reconstruction } = await this.#reconstruct(batch);
+    for (const [name, tensor] of Object.entries({ inputs: batch.image, reconstructions: reconstruction }))
+      if (tensor) yield { name, images: tensorToImages(tensor).slice(0, most).map(toRgb) };
   }
 
   async settle(): Promise<void> {

@@ -20,6 +20,7 @@ import { joined, withNames, withoutPrefix, withPrefix } from '../../weights/view
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { concatOf } from './concat-of-model.ts';
 import { conditioningOf } from './conditioning.ts';
+import { latentImageLog } from './image-log.ts';
 import { openAutoencoder } from '../../model/autoencoder.ts';
 import { createLatentDiffusionTraining, type LatentDiffusionBatch, type LatentDiffusionTraining } from './trainee.ts';
 import { latentDiffusionSamples } from './samples.ts';
@@ -236,6 +237,7 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
         training.checkpointing || ('use_checkpoint' in config.unet_config && config.unet_config.use_checkpoint),
       ranks: context.ranks,
       samples: (checkpoint, batch) => latentDiffusionSamples(checkpoint, batch, { ...sampling, size }),
+      imageLog: (checkpoint, batch, settings) => latentImageLog(checkpoint, batch, settings, sampling),
     });
     trainee = created;
     return {

@@ -20,6 +20,7 @@ import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.ts';
+import type { ImageLogSettings, LoggedImages } from '../image-log.ts';
 import { conditionNoise } from './noised-condition.ts';
 import { latentsOf } from './latents.ts';
 import { dropoutMasks } from '../objective/dropout-masks.ts';
@@ -58,6 +59,12 @@ export interface LatentDiffusionTrainingOptions {
   readonly ranks?: StepRanks;
   /** Pictures of the model in its current state. */
   readonly samples?: (checkpoint: Checkpoint, batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
+  /** What is logged of a batch. */
+  readonly imageLog?: (
+    checkpoint: Checkpoint,
+    batch: LatentDiffusionBatch,
+    settings: ImageLogSettings,
+  ) => AsyncIterable<LoggedImages>;
 }
 
 const savedSchema = z.object({ counts: countsSchema, scaleFactor: z.number().positive() });
@@ -75,6 +82,7 @@ function treatmentOf(
 
 export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   readonly samples?: (batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
+  readonly imageLog?: (batch: LatentDiffusionBatch, settings: ImageLogSettings) => AsyncIterable<LoggedImages>;
   readonly #options: LatentDiffusionTrainingOptions;
   readonly #step: TrainStep;
   readonly #trained: TrainedState;
@@ -94,8 +102,9 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const { state, checkpointNames: names, averaged } = step;
     this.#trained = new TrainedState({ state, names, averaged, shards: [step.shards], kind: 'model or optimiser' });
     this.#scaleFactor = this.#config.scale_factor;
-    const { samples } = options;
+    const { samples, imageLog } = options;
     if (samples) this.samples = (batch) => samples(this.snapshot(), batch);
+    if (imageLog) this.imageLog = (batch, settings) => imageLog(this.snapshot(), batch, settings);
   }
 
   get #config(): LatentDiffusionConfig {

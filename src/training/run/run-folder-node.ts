@@ -5,6 +5,7 @@
  *     metrics.jsonl                     values by step
  *     events.out.tfevents.…             the same for TensorBoard, with sample grids
  *     samples/step-00001000.png         sample grids
+ *     images/train/NAME_gs-….png        logged pictures, as latent-diffusion's
  *     checkpoints/last.safetensors, best-…
  *     model.safetensors, model.yaml     the result: the model alone, averaged if there are averages, as of the last checkpoint
  *     report.html                       a report for people, optional
@@ -24,6 +25,7 @@ import { type Lock, takeLock } from '../../files/lock-node.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
+import { type LoggedImages, logBackground, logFileName, type LogPlace } from '../image-log.ts';
 import {
   type CheckpointContent,
   type CheckpointOptions,
@@ -75,6 +77,8 @@ export interface Run {
   scalars(step: number, values: Readonly<Record<string, number>>): Promise<void>;
   /** A grid of pictures of one size, to samples/ and TensorBoard; gives its path. */
   samples(step: number, images: readonly Image[], options?: SampleGridOptions): Promise<string>;
+  /** Logged pictures of one kind as a grid under images/SPLIT; gives its path. */
+  logged(pictures: LoggedImages, place: LogPlace): Promise<string>;
   /** The model alone, for others to load, under its name or another; gives its path. */
   model(content: ModelContent, name?: string): Promise<string>;
   /** Rewrites report.html; returns its path. */
@@ -188,6 +192,14 @@ async function openLockedRun(
       );
       shown.push({ step, picture: await embedded(grid, codec), captions });
       if (shown.length > (options.reportSamples ?? 24)) shown.shift();
+      return path;
+    },
+    async logged({ name, images, columns = 4 }, place) {
+      const grid = imageGrid(images, { columns, background: logBackground });
+      const at = join(folder, 'images', place.split);
+      await makeFolder(at);
+      const path = join(at, logFileName(name, place));
+      await writeFileAtomic(path, [await codec.encode(grid, { format: 'png' })]);
       return path;
     },
     model: (content, name) => writeModel(folder, content, name === undefined ? options.model : { name }),

@@ -81,6 +81,7 @@ function silentRun(folder: string, { resumed, beganAgain }: Pick<Run, 'resumed' 
     checkpoints: { save: readAlong, last: async () => undefined, best: async () => [] },
     scalars: async () => {},
     samples: async () => '',
+    logged: async () => '',
     model: async () => '',
     report: async () => '',
     close: async () => {},
