@@ -79,6 +79,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/rm.ts')).rm,
   },
   {
+    name: 'cache',
+    summary: 'list or remove the weights that are kept for int8',
+    load: async () => (await import('./commands/cache.ts')).cache,
+  },
+  {
     name: 'inspect',
     summary: 'show what a weights file contains, and the settings in a picture',
     load: async () => (await import('./commands/inspect.ts')).inspect,

@@ -17,7 +17,8 @@ import { NodeProgram } from './program-node.ts';
 import { orAborted, RuntimeThread } from './runtime-thread-node.ts';
 import { planSegments, readSegments, type SegmentPlan } from './segments-node.ts';
 import { NodeState } from './state-node.ts';
-import { prepared } from './quantised.ts';
+import type { PreparedOptions, PreparedWeights } from './prepared-weights-node.ts';
+import { type Prepared, prepared } from './quantised.ts';
 import { createWasmEngine, nativeRuntimeFault } from './wasm-node.ts';
 import { planWeights, type WeightPlan } from './weights.ts';
 
@@ -32,6 +33,8 @@ export interface NodeEngineOptions {
   readonly packAtOnce?: number;
   /** Pass such weights to the runtime in in-memory files (/dev/shm on Linux) if there is room, which is faster and uses less memory. Default true. */
   readonly memoryFiles?: boolean;
+  /** Where weights of programs in int8 are kept from one process to the next; false keeps none. Default: by `SD_CACHE` and `SD_CACHE_LIMIT`, in the user's cache folder. */
+  readonly prepared?: PreparedOptions | false | undefined;
 }
 
 /** The sources of a program's segments. */
@@ -52,6 +55,8 @@ class NodeEngine implements Engine {
   readonly #packAtOnce: number;
   readonly #memoryFiles: boolean;
   readonly #thread: RuntimeThread;
+  readonly #preparedOptions: PreparedOptions | false;
+  #prepared: Promise<PreparedWeights> | undefined;
   #nextProgram = 0;
   #nextState = 0;
   #fusedAttention: Promise<boolean> | undefined;
@@ -65,15 +70,26 @@ class NodeEngine implements Engine {
     this.#thread = new RuntimeThread({ background: options.background ?? false });
     this.#threads = options.threads ?? 0;
     this.#packAtOnce = options.packAtOnce ?? 2 ** 29;
+    this.#preparedOptions = options.prepared ?? {};
     this.#memoryFiles = (options.memoryFiles ?? true) && this.provider === 'cpu';
   }
 
   async compile(given: Graph, source: WeightSource, options: CompileOptions = {}): Promise<Program> {
-    const { graph, weights } = prepared(this.provider, given, source, options);
+    const made = prepared(this.provider, given, source, options);
+    const { graph, weights } = made;
+    if (made.isQuantised) return this.#compileInt8(given, source, made, options);
     if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);
     throwIfAborted(options.signal);
     this.#fusedAttention ??= fusedAttentionWorks((small) => this.#compile(small, weights, {}, true));
     return this.#compile(graph, weights, options, await this.#fusedAttention);
+  }
+
+  async #compileInt8(given: Graph, source: WeightSource, made: Prepared, options: CompileOptions): Promise<Program> {
+    const compile = (weights: WeightSource): Promise<Program> => this.#compile(made.graph, weights, options, true);
+    const keeping = this.#preparedOptions;
+    if (keeping === false) return compile(made.weights);
+    this.#prepared ??= import('./prepared-weights-node.ts').then(({ PreparedWeights: Kept }) => new Kept(keeping));
+    return (await this.#prepared).compile(given, source, made, { options, compile });
   }
 
   /** The size of blocks of channels, where this engine's provider has direct convolutions. */
@@ -183,6 +199,7 @@ class NodeEngine implements Engine {
 
   async dispose(): Promise<void> {
     await this.#thread.stop();
+    await (await this.#prepared)?.settle();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -12,6 +12,8 @@ import { checkParameters } from './weights.ts';
 export interface Prepared {
   readonly graph: Graph;
   readonly weights: WeightSource;
+  /** True if layers of the graph are in int8. */
+  readonly isQuantised: boolean;
 }
 
 /** The graph and weights to compile. Throws `invalid-argument` where int8 is not possible. */
@@ -21,7 +23,7 @@ export function prepared(
   weights: WeightSource,
   { precision, parameters = 'fixed' }: CompileOptions,
 ): Prepared {
-  if (precisionOf(precision).storage !== 'int8') return { graph, weights };
+  if (precisionOf(precision).storage !== 'int8') return { graph, weights, isQuantised: false };
   if (provider === 'webgpu' || provider === 'cuda')
     throw new StableDiffusionError(
       'invalid-argument',
@@ -31,5 +33,9 @@ export function prepared(
     throw new StableDiffusionError('invalid-argument', 'Precision int8 needs weights that are part of the program.');
   checkParameters(graph, weights);
   const quantised = quantise(graph);
-  return { graph: quantised.graph, weights: int8Weights(weights, quantised.parts) };
+  return {
+    graph: quantised.graph,
+    weights: int8Weights(weights, quantised.parts),
+    isQuantised: quantised.parts.length > 0,
+  };
 }

@@ -11,6 +11,8 @@ import { safetensorsTypes } from './safetensors.ts';
 import type { WeightEntry } from '../weights/weight-source.ts';
 
 export interface SafetensorsOptions {
+  /** `given`: in the order of the entries, none of which may leave the next one unaligned. Default: the reference implementation's order. */
+  readonly order?: 'given';
   readonly metadata?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
   readonly signal?: AbortSignal;
 }
@@ -29,9 +31,11 @@ export async function* writeSafetensors(
   provide: TensorProvider,
   options: SafetensorsOptions = {},
 ): AsyncGenerator<Uint8Array, void, void> {
-  const ordered = [...entries].sort(
-    (a, b) => byteSize(b.dtype) - byteSize(a.dtype) || compareText(a.dtype, b.dtype) || compareText(a.name, b.name),
-  );
+  const ordered = [...entries];
+  if (options.order !== 'given')
+    ordered.sort(
+      (a, b) => byteSize(b.dtype) - byteSize(a.dtype) || compareText(a.dtype, b.dtype) || compareText(a.name, b.name),
+    );
   yield header(ordered, options.metadata);
   for (const entry of ordered) {
     throwIfAborted(options.signal);

@@ -14,7 +14,7 @@ import { type GenerationRequest, requestSchema, requestSchemas } from './request
 import { upgradeRecord } from './upgrade-record.ts';
 
 /** Written into every picture. */
-export const programName = 'stable-diffusion-ts 0.1.0';
+export { programName } from '../config/program.ts';
 
 const digest = () => text(64).optional();
 
