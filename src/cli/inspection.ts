@@ -18,6 +18,7 @@ import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { adapterKind, adapterProblem } from './inspect-adapter.ts';
 import { inspectNetwork, type PartReport } from './inspect-network.ts';
+import { type QuantisedNetwork, quantisedNetworks } from './quantised-report.ts';
 import { plainMetadata } from './plain-metadata.ts';
 
 export interface Inspection {
@@ -49,6 +50,8 @@ export interface Inspection {
   /** Tensors of each element type. */
   readonly dtypes: Readonly<Record<string, number>>;
   readonly parts: readonly PartReport[];
+  /** What int8 does to each layer, if that was asked for. */
+  readonly quantised?: readonly QuantisedNetwork[];
   /** Names that do not belong to any part. */
   readonly unused: readonly string[];
   /** Settings that the file does not state, with the assumed value. */
@@ -65,6 +68,8 @@ export interface InspectionOptions {
   readonly ema?: boolean;
   /** Read every tensor (default: only for files of at most 512 MiB). */
   readonly verify?: boolean;
+  /** Report what int8 does to each layer; the weights of all layers are read. */
+  readonly quantised?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -170,6 +175,7 @@ async function inspectAlone(
   const part = inspectNetwork({ name: found.config.kind, config: found.config, source: found.source });
   return {
     ...common,
+    ...(options.quantised ? await quantisedNetworks([[part, found.source]], options.signal) : {}),
     kind: 'network',
     layout: found.layout,
     loads: part.fits,
@@ -193,10 +199,11 @@ async function inspectCheckpoint(
   });
   try {
     const { config, parts, safety_config } = checkpoint;
-    const networks = [...networkConfigs(config, safety_config)].flatMap(([name, network]) => {
+    const read = [...networkConfigs(config, safety_config)].flatMap(([name, network]) => {
       const source = parts[name];
-      return source ? [inspectNetwork({ name, config: network, source, model: config })] : [];
+      return source ? [[inspectNetwork({ name, config: network, source, model: config }), source] as const] : [];
     });
+    const networks = read.map(([part]) => part);
     const whole = isFolderOfParts(format)
       ? Object.values(parts).filter((part) => part.entries.size > 0)
       : [await openWeightsAt(path)];
@@ -205,6 +212,7 @@ async function inspectCheckpoint(
       const { layout, kind, ema, unused, assumed } = checkpoint;
       return {
         ...common,
+        ...(options.quantised ? await quantisedNetworks(read, options.signal) : {}),
         kind: 'checkpoint',
         layout,
         task: kind,

@@ -127,15 +127,19 @@ export function linear(x: Sym, weight: Sym, bias?: Sym): Sym {
   return apply('linear', bias ? [x, weight, bias] : [x, weight], {});
 }
 
-/** A linear layer in 8 bits: weight int8 [in, out], scale float32 [out]. */
-export function int8Linear(x: Sym, weight: Sym, scale: Sym, bias?: Sym): Sym {
-  return apply('int8Linear', bias ? [x, weight, scale, bias] : [x, weight, scale], {});
-}
-
 export interface Int8Parameters {
   readonly weight: Sym;
   readonly scale: Sym;
   readonly bias?: Sym | undefined;
+}
+
+/** A linear layer in 8 bits: weight int8 [in, out], scale float32 [out]. */
+export function int8Linear(
+  x: Sym,
+  { weight, scale, bias }: Int8Parameters,
+  { range }: Attributes['int8Linear'] = { range: 'tensor' },
+): Sym {
+  return apply('int8Linear', bias ? [x, weight, scale, bias] : [x, weight, scale], { range });
 }
 
 /** A convolution in 8 bits with channels last: x [b, h, w, in], weight int8 [kh · kw · in, out], scale float32 [out]. */

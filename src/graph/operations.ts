@@ -78,8 +78,8 @@ export interface Attributes {
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   /** x [..., in] · weightᵀ + bias; weight [out, in]. */
   linear: None;
-  /** x [..., in] · weight · diag(scale) + bias, where x is rounded to 8 bits over its own range; weight int8 [in, out], scale [out]. */
-  int8Linear: None;
+  /** x [..., in] · weight · diag(scale) + bias; weight int8 [in, out], scale [out]. x is rounded to 8 bits over its own range, or each row over its own. */
+  int8Linear: { readonly range: 'tensor' | 'row' };
   /** Cross-correlation in the same arithmetic, with channels last: x [b, h, w, in]; weight int8 [kh · kw · in, out], scale [out]. */
   int8Conv2d: Window;
   /** The same of stride 1 with weight int8 [out, in, kh, kw], faster on large images. Its result is rounded to 8 bits as well, over the range of every fourth row and column. */

@@ -3,13 +3,14 @@
  *
  * The others stay unchanged, because they have little work and cause much error (docs/notes/int8.md): layers on few rows (embeddings of the
  * time); the first and last convolution, on the latent or image itself; 1x1 and strided convolutions, which read the residual stream as it
- * is, with its few large channels, and write to it; layers on products (GEGLU), whose few large values leave few steps to the others.
+ * is, with its few large channels, and write to it; narrow layers on products, and small ones on the context.
  */
 
 import { channelsLast } from './channels-last.ts';
 import { type Bindings, type Dim, evaluateDim } from './dim.ts';
 import { int8Conv2d, int8DirectConv2d, int8Linear, slice, transpose } from './functions.ts';
-import type { AnyNode, Graph, Node, Value } from './graph.ts';
+import type { AnyNode, Graph, NamedValue, Node, Value } from './graph.ts';
+import { elementCount } from '../tensor/tensor.ts';
 import { applyNode, replay } from './replay.ts';
 import { dropUnused } from './simplify.ts';
 import type { GraphBuilder, Sym } from './trace.ts';
@@ -31,25 +32,80 @@ export interface Int8Part {
 export interface Quantised {
   readonly graph: Graph;
   readonly parts: readonly Int8Part[];
+  /** What became of each layer. */
+  readonly layers: readonly LayerReport[];
 }
 
 /** Fewer input or output channels than this are not worth it. */
 const fewestChannels = 32;
+/** Layers on products with fewer output channels than this: rounding row by row would take about as long as it saves. */
+const fewestOfProduct = 512;
+/** Layers on the context with at most so many weights are little work and memory, and their error is in all positions of the image. */
+const mostOnContext = 2 ** 20;
 
-/** True for layers with stored weights that are worth quantising. `products` are results of multiplications. */
-function isQuantised(
-  node: AnyNode,
-  parameters: ReadonlyMap<number, string>,
-  products: ReadonlySet<number>,
-): node is Node<'linear'> | Node<'conv2d'> {
-  if (node.op !== 'linear' && node.op !== 'conv2d') return false;
-  const [x, weight] = node.inputs;
-  if (node.op === 'conv2d' && (node.attributes.groups !== 1 || node.attributes.stride !== 1)) return false;
-  if (node.op === 'conv2d' && weight?.shape.slice(2).every((size) => size === 1)) return false;
-  if (!x || !weight || !parameters.has(weight.id) || x.dtype !== 'float32' || x.shape.length < 3) return false;
-  if (products.has(x.id)) return false;
-  return weight.shape.slice(0, 2).every((size) => Number(size) >= fewestChannels);
+type Layer = Node<'linear'> | Node<'conv2d'>;
+
+/** Why a layer stays in higher precision. */
+export type KeptReason =
+  | 'few channels'
+  | 'on a product'
+  | 'on the context'
+  | 'few rows'
+  | 'strided or grouped convolution'
+  | '1x1 convolution'
+  | 'named by the caller';
+
+/** A layer with a stored weight, in the order of the graph. */
+export interface LayerReport {
+  /** Name of the weight. */
+  readonly weight: string;
+  readonly shape: readonly number[];
+  /** Over what activations are rounded: the whole tensor, or each row (token, pixel); undefined for layers in higher precision. */
+  readonly range?: 'tensor' | 'row';
+  /** Why it stays in higher precision. */
+  readonly kept?: KeptReason;
 }
+
+interface Known {
+  /** Names of parameters by their ids. */
+  readonly parameters: ReadonlyMap<number, string>;
+  /** Results of multiplications. */
+  readonly products: ReadonlySet<number>;
+  /** Rows of tokens that a network on images is given. */
+  readonly contexts: ReadonlySet<number>;
+}
+
+function knownOf({ inputs, parameters, nodes }: Graph): Known {
+  const ids = (values: readonly NamedValue[]): number[] => values.map(({ value }) => value.id);
+  const ofRank = (rank: number): readonly NamedValue[] => inputs.filter(({ value }) => value.shape.length === rank);
+  return {
+    parameters: new Map(parameters.map(({ name, value }) => [value.id, name])),
+    products: new Set(nodes.filter(({ op }) => op === 'mul').map(({ output }) => output.id)),
+    contexts: new Set(ofRank(4).length > 0 ? ids(ofRank(3)) : []),
+  };
+}
+
+function isLayer(node: AnyNode, { parameters }: Known): node is AnyNode & Layer {
+  return (node.op === 'linear' || node.op === 'conv2d') && parameters.has(node.inputs[1]?.id ?? -1);
+}
+
+function reasonToKeep({ op, inputs, attributes }: AnyNode & Layer, known: Known): KeptReason | undefined {
+  const [x, weight] = inputs;
+  if (!weight?.shape.slice(0, 2).every((size) => Number(size) >= fewestChannels)) return 'few channels';
+  if (!x || x.shape.length < 3) return 'few rows';
+  if (known.products.has(x.id) && (op === 'conv2d' || Number(weight.shape[0]) < fewestOfProduct)) return 'on a product';
+  if (known.contexts.has(x.id) && elementCount(weight.shape.map(Number)) <= mostOnContext) return 'on the context';
+  if (op !== 'conv2d') return undefined;
+  if (attributes.groups !== 1 || attributes.stride !== 1) return 'strided or grouped convolution';
+  return weight.shape.slice(2).every((size) => size === 1) ? '1x1 convolution' : undefined;
+}
+
+/**
+ * Rows are rounded one by one where few of them have large values, which would leave few steps to all others: products (GEGLU), and the
+ * context, whose first token has the largest values by far.
+ */
+const rangeOf = ({ inputs: [x] }: Layer, { products, contexts }: Known): 'tensor' | 'row' =>
+  x && (products.has(x.id) || contexts.has(x.id)) ? 'row' : 'tensor';
 
 /** The slices of a layer's result, where only slices of its last axis are used. */
 function slicesOf(node: AnyNode, readers: readonly AnyNode[], isOutput: boolean): readonly Node<'slice'>[] {
@@ -81,16 +137,17 @@ export interface QuantiseOptions {
 }
 
 export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantised {
-  const names = new Map(graph.parameters.map(({ name, value }) => [value.id, name]));
+  const known = knownOf(graph);
+  const names = known.parameters;
   const readers = new Map<number, AnyNode[]>();
   for (const node of graph.nodes) for (const { id } of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node]);
   const outputs = new Set(graph.outputs.map(({ value }) => value.id));
-  const products = new Set(graph.nodes.filter(({ op }) => op === 'mul').map(({ output }) => output.id));
   const parts = new Map<string, Int8Part>();
+  const layers: LayerReport[] = [];
   /** Layers that are replaced slice by slice, by their slices. */
-  const sliced = new Map<AnyNode, { readonly layer: AnyNode; readonly inputs: readonly Sym[] }>();
+  const sliced = new Map<AnyNode, { readonly layer: Layer; readonly inputs: readonly Sym[] }>();
 
-  const layer = (b: GraphBuilder, node: AnyNode, inputs: readonly Sym[], start: number, end: number): Sym => {
+  const layer = (b: GraphBuilder, node: Layer, inputs: readonly Sym[], start: number, end: number): Sym => {
     const [x, , bias] = inputs as readonly [Sym, Sym, Sym | undefined];
     const weight = node.inputs[1] as Value;
     const direct = node.op === 'conv2d' && isEnlarged(node.output.shape[2] ?? 1, graph);
@@ -100,10 +157,10 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
     const scale = b.parameter(part.scale, [end - start], 'float32');
     const whole = end - start === Number(weight.shape[0]);
     const added = bias && !whole ? slice(bias, 0, start, end) : bias;
-    if (node.op !== 'conv2d') return int8Linear(x, stored, scale, added);
+    const parameters = { weight: stored, scale, bias: added };
+    if (node.op !== 'conv2d') return int8Linear(x, parameters, { range: rangeOf(node, known) });
     const [, , kh = 1, kw = 1] = weight.shape.map(Number);
     const { stride, pads } = node.attributes;
-    const parameters = { weight: stored, scale, bias: added };
     const last = transpose(x, [0, 2, 3, 1]);
     const made = direct
       ? int8DirectConv2d(last, parameters, { pads })
@@ -117,8 +174,12 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
       const { start, end } = (node as Node<'slice'>).attributes;
       return layer(b, from.layer, from.inputs, Number(start), Number(end));
     }
-    if (!isQuantised(node as AnyNode, names, products) || keep?.(names.get(node.inputs[1]?.id ?? -1) ?? ''))
-      return applyNode(b, node, inputs);
+    if (!isLayer(node, known)) return applyNode(b, node, inputs);
+    const weight = names.get(node.inputs[1]?.id ?? -1) ?? '';
+    const kept = keep?.(weight) ? 'named by the caller' : reasonToKeep(node, known);
+    const how = kept === undefined ? { range: rangeOf(node, known) } : { kept };
+    layers.push({ weight, shape: (node.inputs[1]?.shape ?? []).map(Number), ...how });
+    if (kept !== undefined) return applyNode(b, node, inputs);
     const slices = slicesOf(node, readers.get(node.output.id) ?? [], outputs.has(node.output.id));
     for (const part of slices) sliced.set(part as AnyNode, { layer: node, inputs });
     // A layer of which only slices are used is removed with other unneeded nodes.
@@ -126,7 +187,7 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
     return layer(b, node, inputs, 0, Number(node.inputs[1]?.shape[0]));
   });
   const quantised = dropUnused(replayed.builder.graph(replayed.outputs));
-  return { graph: channelsLast(quantised), parts: [...parts.values()] };
+  return { graph: channelsLast(quantised), parts: [...parts.values()], layers };
 }
 
 function partOf(

@@ -4,6 +4,7 @@
  */
 
 import type { Value } from '../graph/graph.ts';
+import { tensor } from '../tensor/tensor.ts';
 import type { Emitter } from './emitter.ts';
 import { type Form, inputAt } from './form.ts';
 import { microsoftDomain, type NodeOptions } from './onnx-builder.ts';
@@ -41,5 +42,37 @@ export function product(
   );
 }
 
-export const int8Linear: Form<'int8Linear'> = (e, inputs, _, __, options) =>
-  product(e, rounded(e, inputAt(inputs, 0)), inputs, options);
+/** A row of zeros has a step of this size. */
+const smallestStep = 1e-30;
+
+/** The largest size of a value in each row, over the steps of 8 bits. */
+function rowSteps(e: Emitter, x: Value): string {
+  const name = e.values.name(x);
+  return e.onnx.once(`${name} row steps`, () => {
+    const axes = e.onnx.integers([-1]);
+    const largest = e.onnx.node('ReduceMax', [e.onnx.node('Abs', [name]), axes], { keepdims: 1 });
+    const steps = e.onnx.node('Mul', [largest, e.onnx.scalar(1 / 127)]);
+    return e.onnx.node('Max', [steps, e.onnx.scalar(smallestStep)]);
+  });
+}
+
+/** Each row rounded over its own range, in steps that the result is multiplied by. */
+function productOfRows(e: Emitter, inputs: readonly Value[], options: NodeOptions): string {
+  const { onnx } = e;
+  const [x, weight, scale, bias] = [inputAt(inputs, 0), inputAt(inputs, 1), inputAt(inputs, 2), inputs[3]];
+  const steps = rowSteps(e, x);
+  const one = onnx.scalar(1);
+  const zero = onnx.constant(tensor('uint8', [], new Uint8Array([128])));
+  const values = onnx.node('QuantizeLinear', [onnx.node('Div', [e.values.name(x), steps]), one, zero]);
+  const made = onnx.node(
+    'MatMulIntegerToFloat',
+    [values, e.values.name(weight), one, e.values.name(scale), zero],
+    {},
+    { domain: microsoftDomain },
+  );
+  if (!bias) return onnx.node('Mul', [made, steps], {}, options);
+  return onnx.node('Add', [onnx.node('Mul', [made, steps]), e.values.name(bias)], {}, options);
+}
+
+export const int8Linear: Form<'int8Linear'> = (e, inputs, { range }, _, options) =>
+  range === 'row' ? productOfRows(e, inputs, options) : product(e, rounded(e, inputAt(inputs, 0)), inputs, options);

@@ -58,6 +58,27 @@ test('inspect: a whole checkpoint', async () => {
   assert.match(text.out, /it loads\n$/);
 });
 
+test('inspect --quantised: every layer with what int8 does to it', async () => {
+  const { code, out } = await sd(['inspect', '--quantised', '--quick', pocket]);
+  assert.equal(code, 0);
+  assert.match(out, /^unet in int8: (\d+) of (\d+) layers, [\d.]+ MB instead of [\d.]+ MB$/m);
+  const line = (name: string): string => out.split('\n').find((text) => text.includes(name)) ?? '';
+  assert.match(
+    line('ff.net.0.proj.weight'),
+    /\[\d+, \d+\] {2}[\d.]+ kB {2}int8, a range for each tensor, weight error 0\.\d+ %$/,
+  );
+  assert.match(line('ff.net.2.weight'), /higher precision: on a product$/);
+  assert.match(line('time_embed.2.weight'), /higher precision: few rows$/);
+  assert.match(line('skip_connection.weight'), /higher precision: 1x1 convolution$/);
+  assert.match(line('attn2.to_k.weight'), /higher precision: on the context$/);
+  assert.match(line('conv_in.weight'), /higher precision: few channels$/);
+  const { quantised } = JSON.parse((await sd(['inspect', '--quantised', '--quick', '--json', pocket])).out);
+  assert.deepEqual(
+    quantised.map(({ name }: { readonly name: string }) => name),
+    ['unet', 'first_stage', 'cond_stage'],
+  );
+});
+
 test('inspect: a network that lacks and mixes up parameters does not load, and each is named', async (context) => {
   const folder = temporaryFolder(context);
   const broken = join(folder, 'broken.safetensors');

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
+import type { Program } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { dim } from '../../src/graph/dim.ts';
 import {
@@ -133,7 +134,13 @@ const cases: Readonly<Record<string, Case>> = {
     network: (x, p) =>
       conv2d(conv2d(x, p.get('w', [64, 64, 3, 3]), undefined, { stride: 2, padding: 1 }), p.get('s', [64, 64, 1, 1])),
   },
-  'a layer on a product stays in float32': {
+  'a layer on a product, whose rows are rounded one by one': {
+    inputs: tokens,
+    size: [2, 9, 64],
+    layers: 1,
+    network: (x, p) => linear(mul(x, x), p.get('w', [512, 64]), p.get('b', [512])),
+  },
+  'a layer on a product with few channels stays in float32': {
     inputs: tokens,
     size: [2, 9, 64],
     layers: 0,
@@ -166,6 +173,57 @@ for (const [name, { inputs, size, layers, network }] of Object.entries(cases)) {
     assert.ok(layers === 0 ? error < 1e-6 : error > 1e-4 && error < largestError, `relative error ${error}`);
   });
 }
+
+test('a row of large values costs the other rows of a product nothing, and a row of zeros stays zeros', async () => {
+  const graph = trace(tokens, ({ x }, p) => ({ y: linear(mul(x, x), p.get('w', [512, 64])) }));
+  const weights = weightsOf(graph);
+  await using exact = await engine.compile(graph, weights);
+  await using small = await engine.compile(graph, weights, { precision: 'int8' });
+  const x = generator.randn([1, 3, 64]);
+  x.data.subarray(0, 64).forEach((value, i) => {
+    x.data[i] = value * 30;
+  });
+  x.data.fill(0, 128);
+  const rows = async (program: Program): Promise<Float32Array[]> => {
+    const { y } = await program.run({ x });
+    return [0, 1, 2].map((row) => (y as Tensor<'float32'>).data.slice(row * 512, (row + 1) * 512));
+  };
+  const [want, got] = [await rows(exact), await rows(small)];
+  const row = (values: Float32Array | undefined): Tensor => float32([512], values ?? []);
+  assert.ok(relativeError(row(got[1]), row(want[1])) < 0.02);
+  assert.ok(got[2]?.every((value) => value === 0));
+});
+
+test('the report names every layer with what became of it', () => {
+  const { inputs, network } = cases['a residual block and attention between convolutions'] as Case;
+  const { layers } = quantise(
+    trace(inputs, ({ x }, p) => ({ y: network(x, p) })),
+    { keep: (name) => name === 'last' },
+  );
+  assert.deepEqual(
+    layers.map(({ weight, range, kept }) => `${weight}: ${range ?? kept}`),
+    ['first: tensor', 'in: 1x1 convolution', 'last: named by the caller', 'skip: 1x1 convolution'],
+  );
+  const { inputs: given, network: product } = cases['a layer on a product, whose rows are rounded one by one'] as Case;
+  const { layers: rows } = quantise(trace(given, ({ x }, p) => ({ y: product(x, p) })));
+  assert.deepEqual(rows, [{ weight: 'w', shape: [512, 64], range: 'row' }]);
+});
+
+test('layers on the context of a network on images: small ones stay, large ones round their rows one by one', () => {
+  const graph = trace({ ...image, context: { dtype: 'float32', shape: [1, 7, 1024] } }, ({ x, context }, p) => {
+    const attended = attention(
+      toTokens(conv2d(x, p.get('in', [1088, 64, 3, 3]))),
+      linear(context, p.get('k', [1088, 1024])),
+      linear(context, p.get('v', [64, 1024])),
+      { heads: 1 },
+    );
+    return { y: linear(attended, p.get('out', [64, 64])) };
+  });
+  assert.deepEqual(
+    quantise(graph).layers.map(({ weight, range, kept }) => `${weight}: ${range ?? kept}`),
+    ['in: tensor', 'k: row', 'v: on the context', 'out: tensor'],
+  );
+});
 
 test('images stay in the order of the convolutions: only what is read and returned is transposed', () => {
   const { inputs, network } = cases['a residual block and attention between convolutions'] as Case;

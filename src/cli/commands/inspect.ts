@@ -4,7 +4,7 @@ import { defineCommand, type TextOutput } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { Inspection, PartReport } from '../inspection.ts';
 import { excluding } from '../needed-options.ts';
-import { flag, text } from '../options.ts';
+import { flag, text, UsageError } from '../options.ts';
 import type { PictureInfo } from '../picture-info.ts';
 
 const options = {
@@ -16,6 +16,10 @@ const options = {
   ema: flag(['--ema'], 'use the averaged (EMA) weights'),
   verify: flag(['--verify'], 'read every tensor, even in files above 512 MiB'),
   quick: excluding(flag(['--quick'], 'read only the header'), '--verify'),
+  quantised: flag(
+    ['--quantised'],
+    'show what --precision int8 does to each layer: in 8 bits or not and why, error of its weights, size',
+  ),
   json: flag(['--json'], 'print one JSON object: the report, or an error with code and message'),
 };
 
@@ -120,6 +124,7 @@ export const inspect = defineCommand({
     'sd inspect sd-v1-4.ckpt',
     'sd inspect stable-diffusion-v1-5/',
     'sd inspect lora.safetensors --json',
+    'sd inspect --quantised sd-v1-4.ckpt',
     'sd inspect picture.png',
   ],
   async run(context, [path = ''], values) {
@@ -133,13 +138,20 @@ export const inspect = defineCommand({
     const found = await inspectFile(path, {
       signal: context.signal,
       config: values.config,
+      quantised: values.quantised,
       ...(values.ema ? { ema: true } : {}),
       ...(values.verify ? { verify: true } : values.quick ? { verify: false } : {}),
     });
     if (values.json) {
       const error = found.loads ? {} : { error: errorOf(path, found) };
       context.out.write(`${JSON.stringify({ ...error, ...found })}\n`);
-    } else print(context.out, found);
+    } else {
+      print(context.out, found);
+      const { printQuantised } = await import('../quantised-report.ts');
+      if (found.quantised) printQuantised(context.out, found.quantised);
+    }
+    if (values.quantised && !found.quantised?.length)
+      throw new UsageError(`${path} has no network whose layers could be in int8: --quantised shows those of a model.`);
     if (found.family && !found.family.isSupported) return exitCodes.notAModel;
     return found.loads ? exitCodes.ok : exitCodes.failure;
   },
