@@ -18,6 +18,7 @@ import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
 import { generate as generatePictures } from '../pipelines/generate.ts';
 import { loadModel } from '../model/load-model-web.ts';
 import type { Model } from '../model/model.ts';
+import { modelTasks } from '../model/model-tasks.ts';
 import { recordInfotext } from '../generation/record-infotext.ts';
 import type {
   LoadProgress,
@@ -101,6 +102,7 @@ function factsOf(model: Model, provider: string): ModelFacts {
     precision: model.precision,
     takesPrompt: model.tokenizer !== undefined,
     readsPromptSyntax: model.clipTokenizer !== undefined,
+    tasks: modelTasks(model.checkpoint.config),
     hasSafetyChecker: model.networkConfig('safety') !== undefined,
     assumed: model.checkpoint.assumed,
   };

@@ -12,6 +12,7 @@ import type { CheckpointKind } from '../checkpoints/assembled-config.ts';
 import type { EmbeddingName, LoraStrength } from '../model/adapters.ts';
 import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
+import type { ModelTask } from '../model/model-tasks.ts';
 
 /** The model to load, and the device. */
 export interface WorkerModelOptions {
@@ -49,6 +50,8 @@ export interface ModelFacts {
   readonly takesPrompt: boolean;
   /** True if it supports `promptSyntax: 'a1111'`, that is, its text encoder is CLIP's. */
   readonly readsPromptSyntax: boolean;
+  /** What the model can make. */
+  readonly tasks: readonly ModelTask[];
   readonly hasSafetyChecker: boolean;
   /** Settings that the file does not state, with the assumed value. */
   readonly assumed: readonly string[];

@@ -30,6 +30,7 @@ const expected: Readonly<Record<string, readonly [string | null, readonly string
   'instruct-pix2pix': ['Stable Diffusion 1', ['img2img'], 16],
   'v2-base': ['Stable Diffusion 2', every, 16],
   'v2-v': ['Stable Diffusion 2', every, 16],
+  'v2-quantised': ['Stable Diffusion 2', every, 16],
   'v2-inpainting': ['Stable Diffusion 2', ['inpaint'], 16],
   depth: ['Stable Diffusion 2', ['img2img'], 512],
   'x4-upscaler': ['Stable Diffusion 2', ['img2img'], 512],
@@ -92,6 +93,7 @@ test('each model makes what it says it takes', { skip }, async () => {
     ['v1-inpainting', 'inpaint'],
     ['instruct-pix2pix', 'img2img'],
     ['v2-v', 'txt2img'],
+    ['v2-quantised', 'txt2img'],
     ['unclip', 'img2img'],
   ] as const) {
     const { status, body } = await server.json('POST', `/sdapi/v1/${task === 'txt2img' ? task : 'img2img'}`, {

@@ -6,6 +6,7 @@ import { compVisWeights } from '../../src/checkpoints/convert-layout.ts';
 import { yamlOf } from '../../src/config/ldm-yaml.ts';
 import { clipTextConfigSchema } from '../../src/config/network-config.ts';
 import { writeNewFile } from '../../src/files/write-file-node.ts';
+import { writeGguf } from '../../src/formats/gguf-write.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
@@ -47,6 +48,9 @@ async function randomModels(folder: string): Promise<void> {
     const checkpoint = randomCheckpoint(text(fields), 16, { unet, config });
     await write(join(folder, `${name}.safetensors`), compVisWeights(checkpoint));
     writeFileSync(join(folder, `${name}.yaml`), yamlOf(checkpoint.config) ?? '');
+    if (name !== 'v2-v') continue;
+    await writeNewFile(join(folder, 'v2-quantised.gguf'), writeGguf(compVisWeights(checkpoint), { dtype: 'q8_0' }));
+    writeFileSync(join(folder, 'v2-quantised.yaml'), yamlOf(checkpoint.config) ?? '');
   }
 }
 

@@ -108,11 +108,20 @@ class Studio extends StudioStore {
     else void this.next();
   }
 
-  /** Sizes follow the model; samplers that an engine does not have give way to its first. */
+  /** What a model begins from: the wanted task, else another of those that it takes from a picture, else its first. */
+  #taskOf(wanted: Task): Task {
+    const { tasks } = this.model ?? {};
+    if (!tasks || tasks.length === 0 || tasks.includes(wanted)) return wanted;
+    const other = wanted === 'txt2img' ? undefined : tasks.find((task) => task !== 'txt2img');
+    return other ?? tasks[0] ?? wanted;
+  }
+
+  /** Sizes and the task follow the model; samplers that an engine does not have give way to its first. */
   #fitSettings(): void {
     const { engine, settings } = this.state;
     if (!engine) return;
     const { samplers, schedules } = engine.facts;
+    this.set({ task: this.#taskOf(this.state.task) });
     this.change({
       ...fittedSize(settings, this.model),
       ...(samplers.length === 0 || samplers.includes(settings.sampler)
@@ -259,7 +268,8 @@ class Studio extends StudioStore {
   }
 
   /** A picture as the beginning of another. */
-  begin(task: 'img2img' | 'inpaint', file: Blob): void {
+  begin(wanted: 'img2img' | 'inpaint', file: Blob): void {
+    const task = this.#taskOf(wanted);
     this.set({ view: 'create', task, initial: file, mask: undefined, made: [], shown: undefined, dropped: undefined });
   }
 

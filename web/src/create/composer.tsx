@@ -15,6 +15,9 @@ const tasks = [
   ['inpaint', 'Inpaint'],
 ] as const satisfies readonly (readonly [Task, string])[];
 
+/** Those of the model. */
+const tasksOf = (own: readonly Task[] | undefined) => tasks.filter(([task]) => own?.includes(task) ?? true);
+
 function weigh(event: React.KeyboardEvent<HTMLTextAreaElement>): void {
   const direction = event.key === 'ArrowUp' ? 1 : event.key === 'ArrowDown' ? -1 : undefined;
   if (
@@ -105,7 +108,7 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
           legend="Begin"
           name="task"
           value={task}
-          options={tasks}
+          options={tasksOf(studio.model?.tasks)}
           onChange={(value) => studio.chooseTask(value)}
         />
         <button

@@ -153,6 +153,7 @@ export class BrowserEngine implements PictureEngine {
         size: facts.nativeSize,
         unit: facts.sizeUnit,
         promptSyntaxes: syntaxesOf(facts.readsPromptSyntax),
+        tasks: facts.tasks,
       });
       this.#loaded = { name, worker, facts, adapters: key };
       return this.#loaded;

@@ -2,7 +2,7 @@
 
 import type { PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import { extraRequest } from '../settings/extra-settings.ts';
-import { scheduleLabels, syntaxesOf } from '../settings/settings.ts';
+import { scheduleLabels, syntaxesOf, type Task } from '../settings/settings.ts';
 import type {
   AdapterChoice,
   EngineFacts,
@@ -23,6 +23,7 @@ interface ServerInfo {
     readonly size: number;
     readonly unit: number;
     readonly readsPromptSyntax?: boolean;
+    readonly tasks?: readonly Task[];
     readonly isDefault: boolean;
   }[];
   readonly samplers: readonly string[];
@@ -140,11 +141,12 @@ export class JobsEngine implements PictureEngine {
     this.title = titleOf(server);
     const first = [...models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
     this.facts = {
-      models: first.map(({ name, size, unit, readsPromptSyntax = false }) => ({
+      models: first.map(({ name, size, unit, readsPromptSyntax = false, tasks }) => ({
         name,
         size,
         unit,
         promptSyntaxes: syntaxesOf(readsPromptSyntax),
+        ...(tasks ? { tasks } : {}),
       })),
       samplers,
       schedules: scheduleLabels,

@@ -49,6 +49,8 @@ export interface ModelChoice {
   readonly unit?: number;
   /** How it reads prompts; unknown until it is opened. */
   readonly promptSyntaxes?: readonly PromptSyntax[];
+  /** What it can make; all where it is unknown. */
+  readonly tasks?: readonly Task[];
 }
 
 export interface EngineFacts {
