@@ -3,8 +3,9 @@
 import { devices } from '../engine/device-names.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type PrecisionName, precisionNames } from '../engine/precision.ts';
+import type { MemoryUse } from '../model/free-networks.ts';
 import type { CliContext } from './command.ts';
-import { choice, integer, type OptionValues } from './options.ts';
+import { choice, flag, integer, type OptionValues } from './options.ts';
 
 export const engineOptions = {
   device: choice(['--device'], devices, 'device to compute on; auto takes a GPU that works and says so (default: cpu)'),
@@ -16,6 +17,17 @@ export const engineOptions = {
     { f32: 'float32', f16: 'float16', i8: 'int8' },
   ),
 };
+
+export const memoryOptions = {
+  lowMemory: flag(
+    ['--low-memory'],
+    'free text encoders and denoiser when they are done, and load them again when they are needed; the pictures are the same (default: text encoders, if memory is short)',
+  ),
+};
+
+/** The setting `memory` of a model. */
+export const memoryOf = ({ lowMemory }: { readonly lowMemory?: boolean }): { readonly memory?: MemoryUse } =>
+  lowMemory ? { memory: 'low' } : {};
 
 type EngineValues = OptionValues<typeof engineOptions>;
 

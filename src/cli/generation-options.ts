@@ -1,7 +1,7 @@
 /** The options that txt2img, img2img and inpaint share, named as in CompVis's scripts where these have them. */
 
 import { controlOptions } from './control-options.ts';
-import { engineOptions } from './engine-options.ts';
+import { engineOptions, memoryOptions } from './engine-options.ts';
 import { readEmbedding, readLora } from './adapter-options.ts';
 import { excluding, needing } from './needed-options.ts';
 import { flag, integer, list, type OptionValues, text } from './options.ts';
@@ -57,6 +57,7 @@ export const modelOptions = {
     "vocab.txt of BERT's tokenizer, for models with that text encoder (default: next to the checkpoint)",
   ),
   ...engineOptions,
+  ...memoryOptions,
 };
 
 /** The model that ends a run. */

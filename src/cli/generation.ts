@@ -8,7 +8,7 @@ import type { Task } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
 import { closeControls, controlFieldsOf, openControls } from './control-options.ts';
-import { precisionOf, startEngine } from './engine-options.ts';
+import { memoryOf, precisionOf, startEngine } from './engine-options.ts';
 import type { GenerationValues, ModelValues, OutputValues } from './generation-options.ts';
 import { type OptionTable, UsageError } from './options.ts';
 import { pictureFiles } from './output-files.ts';
@@ -36,6 +36,7 @@ export async function loadNamedModel(
       engine,
       ownsEngine: true,
       precision: precisionOf(values, engine),
+      ...memoryOf(values),
       config,
       hub,
       vae,

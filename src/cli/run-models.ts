@@ -32,7 +32,12 @@ export async function openRunModels(
     const { loadModel } = await import('../model/load-model-node.ts');
     const { pullOptions } = await import('./download-progress.ts');
     const hub = await pullOptions(context, { quiet: values.quiet || values.json });
-    const loaded = await loadModel(name, { engine: model.networks.engine, precision: model.precision, hub });
+    const loaded = await loadModel(name, {
+      engine: model.networks.engine,
+      precision: model.precision,
+      memory: model.memory,
+      hub,
+    });
     closing.push(() => loaded.dispose());
     return loaded;
   };

@@ -8,7 +8,7 @@ import { precisionNames } from '../engine/precision.ts';
 import { type LimitRow, type Limits, limitTable } from '../server/limits.ts';
 import { logFormats } from '../server/log.ts';
 import type { WorkOptions } from '../server/server.ts';
-import { engineOptions } from './engine-options.ts';
+import { engineOptions, memoryOf, memoryOptions } from './engine-options.ts';
 import { needing } from './needed-options.ts';
 import { choice, flag, integer, list, number, type OptionValues, text, UsageError } from './options.ts';
 
@@ -103,6 +103,7 @@ export const workOptions = {
   ),
   device: engineOptions.device,
   precision: choice(['--precision'], precisionNames, 'precision of the networks (default: float32)'),
+  ...memoryOptions,
   threads: integer(['--threads'], 'CPU threads (default: number of cores)', { min: 1, max: 1024 }),
   maxBatch: integer(['--max-batch'], 'maximum pictures per batch (default: 8)', { min: 1, max: 256 }),
   concurrency: integer(['--concurrency'], 'batches generated at the same time (default: 1)', { min: 1, max: 64 }),
@@ -163,6 +164,7 @@ export function workOptionsOf(
     lockMilliseconds: values.lock === undefined ? undefined : values.lock * 1000,
     device: values.device,
     precision: values.precision,
+    ...memoryOf(values),
     threads: values.threads,
     maxBatch: values.maxBatch,
     concurrency: values.concurrency,

@@ -13,6 +13,7 @@ import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { modelPath, type PullOptions } from '../hub/pull-node.ts';
 import type { EmbeddingName, HypernetworkStrength, LoraStrength } from './adapters.ts';
+import type { MemoryUse } from './free-networks.ts';
 import type { Model } from './model.ts';
 import { openModel } from './open-model.ts';
 
@@ -22,6 +23,8 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   /** Stop `engine` too when the model is disposed of. */
   readonly ownsEngine?: boolean;
   readonly precision?: PrecisionName | undefined;
+  /** `low` frees text encoders and denoiser when they are done, in every run. Default `auto`: text encoders, if memory is short. */
+  readonly memory?: MemoryUse | undefined;
   /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. Default: `vocab.txt` next to the checkpoint. */
   readonly vocabulary?: string;
   /** A TAESD file for previews. */
@@ -91,7 +94,7 @@ function withFile<T extends { readonly path: string }>(
  * @throws `not-found`, `forbidden`, `network`, `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
  */
 export async function loadModel(model: string = pocketModel, options: LoadModelOptions = {}): Promise<Model> {
-  const { engine, vocabulary, taesd, precision } = options;
+  const { engine, vocabulary, taesd, precision, memory } = options;
   const hub: PullOptions = { variant: options.variant, ...options.hub };
   const path = await modelPath(model, hub);
   const tokenizer = await tokenizerFiles(path, vocabulary);
@@ -111,6 +114,11 @@ export async function loadModel(model: string = pocketModel, options: LoadModelO
       embeddings: withFile(options.embeddings),
       hypernetworks: withFile(options.hypernetworks),
     },
-    { engine: () => engine ?? createNodeEngine(), ownsEngine: options.ownsEngine ?? engine === undefined, precision },
+    {
+      engine: () => engine ?? createNodeEngine(),
+      ownsEngine: options.ownsEngine ?? engine === undefined,
+      precision,
+      memory,
+    },
   );
 }

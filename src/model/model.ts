@@ -24,6 +24,7 @@ import { type Autoencoder, autoencoderOf, type Posterior, type StageOptions } fr
 import type { DenoiserForms } from './denoiser-forms.ts';
 import { createModelForms, type FormsRequest, type ModelForms } from './model-forms.ts';
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
+import type { MemoryUse } from './free-networks.ts';
 import { type FormLease, KeptForm } from './kept-form.ts';
 import { type ImageCondition, imageConditionOf } from './image-condition.ts';
 import { scaledLatent, unscaledLatent } from './latent-scale.ts';
@@ -48,6 +49,8 @@ export interface ModelOptions {
   readonly conditioner?: ((own: Conditioner) => Conditioner) | undefined;
   /** Default float32. */
   readonly precision?: PrecisionName | undefined;
+  /** Default auto. */
+  readonly memory?: MemoryUse | undefined;
   /** Close the checkpoint's files when the model is disposed of. Default true. */
   readonly ownsCheckpoint?: boolean | undefined;
   /** Stop the engine when the model is disposed of. Default false. */
@@ -136,6 +139,11 @@ export class Model implements AsyncDisposable, ConditionedModel {
   /** Element type the networks compute in. */
   get precision(): PrecisionName {
     return this.#options.precision ?? 'float32';
+  }
+
+  /** When it frees networks that a run does not need any more. */
+  get memory(): MemoryUse {
+    return this.#options.memory ?? 'auto';
   }
 
   /** The configuration of the network of a part (`unet`, `first_stage`, `cond_stage`, `safety`, `preview`), or undefined if the model has none. */
@@ -253,8 +261,8 @@ export class Model implements AsyncDisposable, ConditionedModel {
     );
   }
 
-  /** Throws `too-large` with the figures where memory does not suffice for so many latents of this size, before they are computed. */
-  checkMemory(batch: number, wholeHeight: number, wholeWidth: number, patches?: PatchOptions): void {
+  /** Throws `too-large` with the figures where memory does not suffice for so many latents of this size, before they are computed. Gives the bytes. */
+  checkMemory(batch: number, wholeHeight: number, wholeWidth: number, patches?: PatchOptions): number {
     const largest = patches?.size ?? Number.POSITIVE_INFINITY;
     const [height, width] = [Math.min(wholeHeight, largest), Math.min(wholeWidth, largest)];
     const { in_channels: channels } = this.checkpoint.config.unet_config;
@@ -266,7 +274,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
       shapes: { z: [1, this.latentChannels, height, width] },
     };
     const uses = this.checkpoint.config.first_stage_config.kind === 'identity' ? [denoise] : [denoise, decode];
-    this.networks.checkMemory(uses);
+    return this.networks.checkMemory(uses);
   }
 
   /** A quick picture of a latent through the TAESD of `preview`. Throws `invalid-argument` without one. */

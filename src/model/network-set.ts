@@ -11,7 +11,7 @@ import type { Graph } from '../graph/graph.ts';
 import { networkDefinition, networkParameters } from '../models/index.ts';
 import { assertMatch, compareParameters } from '../checkpoints/report.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
-import { expectDType, type Tensor } from '../tensor/tensor.ts';
+import { elementCount, expectDType, type Tensor } from '../tensor/tensor.ts';
 import { bytesOfRun, type InputShapes } from './memory-need.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
@@ -72,6 +72,8 @@ export class NetworkSet implements AsyncDisposable {
   readonly #full = new Set<string>();
   /** Bytes of values of the largest run of each program: the runtime keeps them for the next. */
   readonly #held = new Map<string, number>();
+  /** Runs under way of each program: these are not freed. */
+  readonly #uses = new Map<string, number>();
   #disposed = false;
 
   constructor(options: NetworkSetOptions) {
@@ -155,6 +157,20 @@ export class NetworkSet implements AsyncDisposable {
     inputs: NetworkInputs,
     signal?: AbortSignal,
   ): Promise<Readonly<Record<string, Tensor>>> {
+    const key = keyOf(choice);
+    this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1);
+    try {
+      return await this.#run(choice, inputs, signal);
+    } finally {
+      this.#uses.set(key, (this.#uses.get(key) ?? 0) - 1);
+    }
+  }
+
+  async #run(
+    choice: GraphChoice,
+    inputs: NetworkInputs,
+    signal?: AbortSignal,
+  ): Promise<Readonly<Record<string, Tensor>>> {
     const full = this.#isFull(choice);
     const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, shape]));
     const needed = this.checkMemory([{ ...choice, shapes }]);
@@ -171,7 +187,7 @@ export class NetworkSet implements AsyncDisposable {
     if (full) throw notFinite(this.#options.label, choice.network, wrong);
     // Out of the range of the reduced precision, as autoencoders are in float16: from now on in float32.
     await this.#useFloat32(choice, program);
-    return this.run(choice, inputs, signal);
+    return this.#run(choice, inputs, signal);
   }
 
   #isFull({ network }: GraphChoice): boolean {
@@ -186,11 +202,22 @@ export class NetworkSet implements AsyncDisposable {
     await program.dispose();
   }
 
-  /** Frees the programs of one network; they are compiled again when next used. */
+  /** Bytes that the weights of networks will take which are not compiled yet; an estimate. */
+  bytesToCome(names: readonly string[]): number {
+    const { storage } = precisionOf(this.#options.precision);
+    const size = storage === 'int8' ? 1 : storage === 'float16' ? 2 : 4;
+    return names
+      .filter((name) => ![...this.#programs.keys()].some((key) => key.startsWith(`${name} `)))
+      .flatMap((name) => [...(this.#options.networks.get(name)?.weights.entries.values() ?? [])])
+      .reduce((sum, { shape }) => sum + elementCount(shape) * size, 0);
+  }
+
+  /** Frees the programs of one network that are not running; they are compiled again when next used. */
   async release(network: string): Promise<void> {
     for (const [key, program] of [...this.#programs]) {
-      if (!key.startsWith(`${network} `)) continue;
+      if (!key.startsWith(`${network} `) || (this.#uses.get(key) ?? 0) > 0) continue;
       this.#programs.delete(key);
+      this.#held.delete(key);
       await program.then(
         (compiled) => compiled.dispose(),
         () => {},

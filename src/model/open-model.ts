@@ -11,6 +11,7 @@ import { notAModel } from '../checkpoints/family.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { EmbeddingName, HypernetworkStrength, LoraStrength } from './adapters.ts';
+import type { MemoryUse } from './free-networks.ts';
 import { lazyAdapters } from './lazy-adapters.ts';
 import { Model } from './model.ts';
 import { assertNetworksMatch, type NamedNetwork, withExtensions } from './network-set.ts';
@@ -33,6 +34,7 @@ export interface OpenModelOptions {
   readonly engine: () => Engine | Promise<Engine>;
   readonly ownsEngine: boolean;
   readonly precision?: PrecisionName | undefined;
+  readonly memory?: MemoryUse | undefined;
 }
 
 /** Opens adapters and preview, checks that all weights fit, and makes the model. If that fails, all opened files are closed and no engine runs. */
@@ -64,8 +66,8 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
     }
     assertNetworksMatch(withExtensions(checkpointNetworks(checkpoint), extensions).values());
     engine = await options.engine();
-    const { ownsEngine, precision } = options;
-    return new Model({ engine, ownsEngine, precision, checkpoint, tokenizers, adapters, extensions, preview });
+    const { ownsEngine, precision, memory } = options;
+    return new Model({ engine, ownsEngine, precision, memory, checkpoint, tokenizers, adapters, extensions, preview });
   } catch (error) {
     if (options.ownsEngine) await engine?.dispose();
     await Promise.all(opened.map((file) => file.close()));

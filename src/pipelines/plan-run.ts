@@ -30,6 +30,8 @@ export interface RunPlan extends SplitOptions {
   readonly height: number;
   /** Shape of a batch's latents. */
   readonly shapeOf: (batch: number) => readonly [number, number, number, number];
+  /** Bytes of values of the largest run of one of the model's networks. */
+  readonly largestRun: number;
 }
 
 /** Refuses `quantizeDenoised` where it would have no effect. */
@@ -114,7 +116,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   ];
   const calls = request.guidanceScale === 1 && !sampling.sampler.needsUnconditional ? 1 : 2;
   const [, , rows, columns] = shapeOf(1);
-  model.checkMemory(batches.largest * calls, rows, columns, request.patches);
+  const largestRun = model.checkMemory(batches.largest * calls, rows, columns, request.patches);
   const { startNoise } = inputs;
   const wanted = shapeOf(batches.largest);
   if (startNoise && startNoise.shape.join() !== wanted.join()) {
@@ -127,5 +129,6 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   const controls = await controlsOf({ model, request, inputs, size: { width, height } });
   checkClassifier(model, options, shapeOf(1));
   checkAdditions(model, request, { hasRefiner: inputs.refiner !== undefined, hasControls: controls !== undefined });
-  return { ...options, request, model, batches, sampling, start, refiner, controls, width, height, shapeOf };
+  const size = { width, height, shapeOf, largestRun };
+  return { ...options, ...size, request, model, batches, sampling, start, refiner, controls };
 }

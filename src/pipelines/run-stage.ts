@@ -3,6 +3,7 @@
 import { throwIfAborted } from '../errors.ts';
 import type { SplitOptions } from '../generation/split-options.ts';
 import type { Image } from '../image/image.ts';
+import { freeDenoiser, freeTextEncoders } from '../model/free-networks.ts';
 import type { Model } from '../model/model.ts';
 import { joinBatches } from '../tensor/batches.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -36,6 +37,8 @@ export async function* runStage(model: Model, options: SplitOptions, start?: Sta
     if (!guide || !batches.areAlike) {
       yield { kind: 'stage', stage: 'text' };
       guide = await conditionBatch(plan, batch);
+      for (const one of [model, ...(plan.refiner ? [plan.refiner.model] : [])])
+        await freeTextEncoders(one, plan.largestRun);
     }
     const noise = stream.of(batch);
     if (plan.start.prepare) yield { kind: 'stage', stage: 'image' };
@@ -46,6 +49,7 @@ export async function* runStage(model: Model, options: SplitOptions, start?: Sta
     yield { kind: 'stage', stage: 'sampling' };
     const latent = yield* sampleBatch(plan, batch, { guide, noise, startNoise, start: prepared });
     latents.push(latent);
+    await freeDenoiser(model);
     yield { kind: 'stage', stage: 'decoding' };
     const shown = shownMasks(prepared.inpainting, latent, plan);
     const finished = await finishPictures(plan, batch, latent);

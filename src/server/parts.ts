@@ -116,7 +116,8 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
   const models = createModelPool({
     catalog,
     onDrop: (model) => controlPool.release(model),
-    load: (path, loras) => loadAdapted(path, loras, adapters, { engine, precision: options.precision }),
+    load: (path, loras) =>
+      loadAdapted(path, loras, adapters, { engine, precision: options.precision, memory: options.memory }),
     capacity: options.modelsInMemory ?? 2,
   });
   const pictures = createPicturePool({

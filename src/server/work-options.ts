@@ -4,6 +4,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Device } from '../engine/device-names.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
+import type { MemoryUse } from '../model/free-networks.ts';
 import type { ServerPolicy } from './context.ts';
 import type { Limits } from './limits.ts';
 import type { LogFormat } from './log.ts';
@@ -49,6 +50,8 @@ export interface WorkOptions {
   readonly device?: Device | undefined;
   /** Precision of all models. Default float32. */
   readonly precision?: PrecisionName | undefined;
+  /** When models free networks that a run does not need any more. Default auto. */
+  readonly memory?: MemoryUse | undefined;
   /** Most pictures in one run of the program. Default 8. */
   readonly maxBatch?: number | undefined;
   /** Runs at the same time. Default 1. */

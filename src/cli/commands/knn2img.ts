@@ -2,7 +2,7 @@
 
 import type { Neighbours } from '../../conditioning/retrieval.ts';
 import { defineCommand } from '../command.ts';
-import { precisionOf, startEngine } from '../engine-options.ts';
+import { memoryOf, precisionOf, startEngine } from '../engine-options.ts';
 import { runGeneration } from '../generation.ts';
 import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
 import { integer, required, text } from '../options.ts';
@@ -62,6 +62,7 @@ export const knn2img = defineCommand({
             config,
             ema: ema ? true : undefined,
             precision: precisionOf(values, engine),
+            ...memoryOf(values),
           });
         } catch (error) {
           await engine.dispose();

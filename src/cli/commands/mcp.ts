@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 import { Readable, Writable } from 'node:stream';
 import { defineCommand } from '../command.ts';
 import { namedModelPath } from '../download-progress.ts';
-import { engineOptions, precisionOf, startEngine } from '../engine-options.ts';
+import { engineOptions, memoryOf, memoryOptions, precisionOf, startEngine } from '../engine-options.ts';
 import { integer, text } from '../options.ts';
 import { untilAborted } from '../server-options.ts';
 
@@ -19,6 +19,7 @@ const options = {
     'YAML file of options by their names; each is also an environment variable, such as SD_MODEL',
   ),
   ...engineOptions,
+  ...memoryOptions,
 };
 
 /** Bytes of one message: a picture as base64. */
@@ -62,7 +63,7 @@ export const mcp = defineCommand({
     const models = createModelPool({
       catalog,
       capacity: values.modelsInMemory ?? 1,
-      load: (path) => loadModel(path, { engine, precision: precisionOf(values, engine) }),
+      load: (path) => loadModel(path, { engine, precision: precisionOf(values, engine), ...memoryOf(values) }),
     });
     const server = createMcpServer({
       catalog,

@@ -1,10 +1,9 @@
 /** Loads a model with LoRAs, hypernetworks and with those textual inversions of the catalogue that fit it: a folder holds them for models of several kinds. */
 
 import type { Engine } from '../../engine/engine.ts';
-import type { PrecisionName } from '../../engine/precision.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { checkpointFactsAt } from '../../model/checkpoint-facts-node.ts';
-import { loadModel } from '../../model/load-model-node.ts';
+import { type LoadModelOptions, loadModel } from '../../model/load-model-node.ts';
 import type { Model } from '../../model/model.ts';
 import type { LoraUse } from '../extra-networks.ts';
 import type { AdapterCatalog } from './adapter-catalog.ts';
@@ -14,7 +13,7 @@ export async function loadAdapted(
   path: string,
   loras: readonly LoraUse[],
   adapters: AdapterCatalog,
-  how: { readonly engine: Engine; readonly precision?: PrecisionName | undefined },
+  how: Pick<LoadModelOptions, 'precision' | 'memory'> & { readonly engine: Engine },
 ): Promise<Model> {
   const options = {
     ...how,
