@@ -189,7 +189,7 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
       return {
         ...files,
         write(folder, subfolder, filename, bytes) {
-          if (bytes instanceof Uint8Array) quota.charge(owner, spaceOf(bytes.length));
+          quota.charge(owner, spaceOf(bytes instanceof Uint8Array ? bytes.length : 0, `${subfolder}/`));
           const charge = (length: number): void => quota.charge(owner, length);
           const charged = bytes instanceof Uint8Array ? bytes : chargedChunks(bytes, charge);
           return files.write(folder, subfolder, filename, charged);

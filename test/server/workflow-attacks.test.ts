@@ -5,6 +5,7 @@ import test, { after, before } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { spaceOf } from '../../src/server/admission/storage-quota.ts';
 import { pocketGraph } from './comfyui-graph.ts';
 import { alice, bob, keys } from './callers.ts';
 import { startTestServer, type TestServer } from './start.ts';
@@ -128,6 +129,21 @@ test('settings that a page changes at the same time are all kept, and have a lim
   assert.equal(typeof after['large-0'], 'string');
   assert.equal(after['large-1'], undefined);
   assert.equal(after['setting-19'], 'setting-19');
+});
+
+test('a file that has the name of a folder, or a folder that of a file, is refused as taken', async () => {
+  const post = async (path: string): Promise<number> =>
+    (await fetch(`${server.url}/userdata/${path}`, { method: 'POST', headers: bob, body: 'x' })).status;
+  assert.equal(await post('folder%2Ffile.json'), 200);
+  assert.equal(await post('other.json'), 200);
+  assert.equal(await post('other.json/move/folder'), 409);
+  assert.equal(await post('folder'), 409);
+  assert.equal(await post('other.json%2Fx'), 409);
+});
+
+test('a list of very many ids is refused, and folders take space as files do', async () => {
+  assert.equal((await server.json('POST', '/history', { delete: Array(20_000).fill('a') }, bob)).status, 413);
+  assert.equal(spaceOf(5000, 'a/b/c.json'), 5000 + 2 * 4096);
 });
 
 test('files without content are counted too', async () => {

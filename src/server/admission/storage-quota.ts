@@ -7,11 +7,11 @@ export interface StorageQuota {
   charge(owner: string, bytes: number): void;
 }
 
-/** A file takes at least a block of the disk, however short it is. */
+/** A file takes at least a block of the disk, however short it is, and so does each folder. */
 const block = 4096;
 
-/** Bytes that a file takes on the disk. */
-export const spaceOf = (bytes: number): number => Math.max(block, bytes);
+/** Bytes that a file takes on the disk, with the folders of its path. */
+export const spaceOf = (bytes: number, path = ''): number => Math.max(block, bytes) + block * (path.split('/').length - 1);
 
 const day = 24 * 3600 * 1000;
 

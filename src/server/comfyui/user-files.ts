@@ -95,6 +95,7 @@ export class UserFiles {
   /** Throws `file-exists` where it is there and must not be replaced, `file-access`. */
   async write(owner: string, path: string, bytes: Uint8Array, replace: boolean): Promise<void> {
     const file = this.#path(owner, path);
+    await this.#checkPlace(owner, path);
     await makeFolder(dirname(file));
     await writeNewFile(file, [bytes], { replace });
   }
@@ -106,8 +107,21 @@ export class UserFiles {
     return true;
   }
 
+  /** Throws `file-exists` where there is a folder of this name, or a file in the place of one of its folders. */
+  async #checkPlace(owner: string, path: string): Promise<void> {
+    const parts = path.split('/');
+    for (let i = 1; i <= parts.length; i++) {
+      const status = await stat(this.#path(owner, parts.slice(0, i).join('/'))).catch(() => undefined);
+      if (!status) return;
+      if (status.isDirectory() === (i < parts.length)) continue;
+      throw new StableDiffusionError('file-exists', `${path} has the name of ${i < parts.length ? 'a file' : 'a folder'}.`);
+    }
+  }
+
+  /** Throws `file-exists` where the new name is a folder's, `file-access`. */
   async move(owner: string, from: string, to: string): Promise<void> {
     const file = this.#path(owner, to);
+    await this.#checkPlace(owner, to);
     await makeFolder(dirname(file));
     await rename(this.#path(owner, from), file);
   }

@@ -1,6 +1,7 @@
 /** Answers of JSON that was put together as text, and bodies that are read as JSON whatever their type says. */
 
 import { StableDiffusionError } from '../../../errors.ts';
+import { hasMoreValues } from '../../admission/count-values.ts';
 import type { Answer } from '../../http/route.ts';
 
 /** The answer. */
@@ -10,9 +11,14 @@ export const rawJson = (text: string): Extract<Answer, { bytes: Uint8Array }> =>
   headers: { 'cache-control': 'no-store' },
 });
 
-/** The body as an object; empty for none. Throws `invalid-argument`. */
+/** Values of a body: lists of ids are worked through one by one. */
+const mostValues = 10_000;
+
+/** The body as an object; empty for none. Throws `invalid-argument`, `too-large`. */
 export function objectOf(body: Uint8Array | undefined): Readonly<Record<string, unknown>> {
   if (!body || body.length === 0) return {};
+  if (hasMoreValues(Buffer.from(body.buffer, body.byteOffset, body.byteLength), mostValues))
+    throw new StableDiffusionError('too-large', `The body has more than ${mostValues} values.`);
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(body));
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };

@@ -99,7 +99,7 @@ const image = comfyRoute({
   async handle(context, { owner, body }) {
     const upload = uploadOf(body);
     if (!upload) return empty(400);
-    context.quota.charge(owner, spaceOf(upload.bytes.length));
+    context.quota.charge(owner, spaceOf(upload.bytes.length, `${upload.subfolder}/`));
     return store(context, owner, upload);
   },
 });
@@ -131,7 +131,7 @@ const mask = comfyRoute({
     const original = referenceOf(upload?.texts.get('original_ref'));
     const path = original && pathInside(original.subfolder, original.filename);
     if (!upload || !original || !path) return empty(400);
-    context.quota.charge(owner, spaceOf(upload.bytes.length));
+    context.quota.charge(owner, spaceOf(upload.bytes.length, `${upload.subfolder}/`));
     const picture = await context.comfyui.folders.read(owner, original.type, path);
     // ComfyUI answers as if it had stored it.
     if (!picture) return json({ name: upload.name, subfolder: upload.subfolder, type: upload.folder });

@@ -90,6 +90,16 @@ async function written({ comfyui }: ServerContext, owner: string, path: string, 
   return json(info ? fullInfo(info) : path);
 }
 
+/** The answer, or that the name is taken. */
+async function unlessTaken(work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof StableDiffusionError && error.code === 'file-exists') return said('File already exists', 409);
+    throw error;
+  }
+}
+
 const writeQuery = z.object({ overwrite: z.string().optional(), full_info: z.string().optional() });
 
 const writing = comfyRoute({
@@ -104,15 +114,11 @@ const writing = comfyRoute({
   async handle(context, { owner, params, query, body = new Uint8Array() }) {
     const path = pathInside(params.file);
     if (path === undefined || path === '') return empty(403);
-    context.quota.charge(owner, spaceOf(body.length));
-    try {
+    context.quota.charge(owner, spaceOf(body.length, path));
+    return unlessTaken(async () => {
       await context.comfyui.users.write(owner, path, body, query.overwrite !== 'false');
-    } catch (error) {
-      if (error instanceof StableDiffusionError && error.code === 'file-exists')
-        return said('File already exists', 409);
-      throw error;
-    }
-    return written(context, owner, path, query.full_info?.toLowerCase() === 'true');
+      return written(context, owner, path, query.full_info?.toLowerCase() === 'true');
+    });
   },
 });
 
@@ -129,8 +135,11 @@ const moving = comfyRoute({
     const { users } = context.comfyui;
     if (!(await users.info(owner, from))) return empty(404);
     if (query.overwrite === 'false' && (await users.info(owner, to))) return said('File already exists', 409);
-    await users.move(owner, from, to);
-    return written(context, owner, to, query.full_info?.toLowerCase() === 'true');
+    context.quota.charge(owner, spaceOf(0, to));
+    return unlessTaken(async () => {
+      await users.move(owner, from, to);
+      return written(context, owner, to, query.full_info?.toLowerCase() === 'true');
+    });
   },
 });
 
