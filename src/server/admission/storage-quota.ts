@@ -11,7 +11,8 @@ export interface StorageQuota {
 const block = 4096;
 
 /** Bytes that a file takes on the disk, with the folders of its path. */
-export const spaceOf = (bytes: number, path = ''): number => Math.max(block, bytes) + block * (path.split('/').length - 1);
+export const spaceOf = (bytes: number, path = ''): number =>
+  Math.max(block, bytes) + block * (path.split('/').length - 1);
 
 const day = 24 * 3600 * 1000;
 

@@ -113,8 +113,11 @@ export class UserFiles {
     for (let i = 1; i <= parts.length; i++) {
       const status = await stat(this.#path(owner, parts.slice(0, i).join('/'))).catch(() => undefined);
       if (!status) return;
-      if (status.isDirectory() === (i < parts.length)) continue;
-      throw new StableDiffusionError('file-exists', `${path} has the name of ${i < parts.length ? 'a file' : 'a folder'}.`);
+      if (status.isDirectory() === i < parts.length) continue;
+      throw new StableDiffusionError(
+        'file-exists',
+        `${path} has the name of ${i < parts.length ? 'a file' : 'a folder'}.`,
+      );
     }
   }
 
