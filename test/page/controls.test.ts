@@ -31,7 +31,7 @@ testSteps('The page: further settings', [
       await slider(page, 'Its steps').fill('2');
       await page.getByLabel('Enlarged by').selectOption('Nearest');
       await slider(page, 'Variation').fill('0.4');
-      await page.locator('.panel details.more summary').click();
+      await page.locator('.panel details.more summary', { hasText: 'More' }).click();
       await slider(page, 'Clip skip').fill('2');
       await page.getByLabel('Seamless').selectOption('On all sides');
       await page.getByRole('checkbox', { name: 'FreeU' }).check();
@@ -169,7 +169,7 @@ testSteps('The page: further settings', [
       const small = await openPage(browser, host.url, {}, phone);
       await small.page.getByRole('button', { name: 'Settings', exact: true }).tap();
       const sheet = small.page.getByRole('dialog', { name: 'Settings' });
-      await sheet.locator('details.more summary').tap();
+      await sheet.locator('details.more summary', { hasText: 'More' }).tap();
       await sheet.getByRole('checkbox', { name: 'FreeU' }).check();
       await look(small.page, 'controls', 'phone');
       await sheet.getByRole('button', { name: 'LoRAs and embeddings' }).tap();

@@ -20,6 +20,7 @@ import {
 /** A value of a field that is not its default. */
 function another({ control, initial }: ExtraField): string | number | boolean {
   if (control.kind === 'seed') return 77;
+  if (control.kind === 'switch') return true;
   if (control.kind === 'choice') return control.options.map(([name]) => name).find((name) => name !== initial) ?? '';
   return initial === control.max ? control.min : control.max;
 }
@@ -39,15 +40,18 @@ const tasks = ['txt2img', 'img2img', 'inpaint'] as const;
 
 test('every setting is a field of the jobs API, and of the library where it is not of the server alone', () => {
   for (const task of tasks) {
-    const sent = extraRequest(everything(task), task, true);
+    const sent = extraRequest(everything(task), task, 'server');
     assert.ok(Object.keys(sent).length >= 8, task);
     const { data, error } = jobBody.safeParse({ task, prompt: 'a', ...sent });
     assert.equal(error?.message, undefined);
-    const { inpaint, ...others } = sent;
+    const { inpaint, outpaint, ...others } = sent;
+    assert.deepEqual(data?.outpaint, outpaint && { method: 'mk2', ...outpaint });
     for (const [name, value] of Object.entries(others))
       assert.deepEqual(data?.[name as keyof typeof data], value, name);
     if (task === 'inpaint') assert.deepEqual(data?.inpaint, { invert: false, ...(inpaint as object) });
-    const { inpaint: _, ...inBrowser } = extraRequest(everything(task), task, false);
+    // The page draws prompts itself.
+    const { inpaint: _, dynamicPrompts, ...inBrowser } = extraRequest(everything(task), task, 'browser');
+    assert.equal(dynamicPrompts, true);
     assert.equal('hires' in inBrowser, false);
     assert.equal(requestSchemas[task].safeParse({ task, prompt: 'a', ...inBrowser }).error?.message, undefined);
   }
@@ -71,16 +75,19 @@ test("A1111's API gets the settings that it has by its names", () => {
 });
 
 test('what is at its default, off, or of another task is not sent', () => {
-  assert.deepEqual(extraRequest({}, 'txt2img', true), {});
-  assert.deepEqual(extraRequest({ 'noiseSettings.subseed': 5, 'hires.steps': 3, 'freeU.b1': 1 }, 'txt2img', true), {});
-  assert.deepEqual(extraRequest({ 'hires.scale': 2 }, 'img2img', true), {});
-  assert.deepEqual(extraRequest({ 'hires.scale': 2 }, 'txt2img', true), {
+  assert.deepEqual(extraRequest({}, 'txt2img', 'server'), {});
+  assert.deepEqual(
+    extraRequest({ 'noiseSettings.subseed': 5, 'hires.steps': 3, 'freeU.b1': 1 }, 'txt2img', 'server'),
+    {},
+  );
+  assert.deepEqual(extraRequest({ 'hires.scale': 2 }, 'img2img', 'server'), {});
+  assert.deepEqual(extraRequest({ 'hires.scale': 2 }, 'txt2img', 'server'), {
     hires: { scale: 2, strength: 0.5, upscaler: 'lanczos' },
   });
-  assert.deepEqual(extraRequest({ freeU: true, 'freeU.b1': 1.2 }, 'txt2img', false), {
+  assert.deepEqual(extraRequest({ freeU: true, 'freeU.b1': 1.2 }, 'txt2img', 'browser'), {
     freeU: { b1: 1.2, b2: 1.6, s1: 0.9, s2: 0.2 },
   });
-  assert.deepEqual(extraRequest({ 'noiseSettings.subseedStrength': 0.3 }, 'txt2img', true), {
+  assert.deepEqual(extraRequest({ 'noiseSettings.subseedStrength': 0.3 }, 'txt2img', 'server'), {
     noiseSettings: { subseedStrength: 0.3 },
   });
   assert.deepEqual(withVariationSeed({}, 9), {});
@@ -97,7 +104,7 @@ test('values of any origin are checked', () => {
 test('read back from a record, and from the text under a picture', () => {
   for (const task of ['txt2img', 'img2img'] as const) {
     const extra = everything(task);
-    const { hires: _, ...record } = extraRequest(extra, task, true);
+    const { hires: _, ...record } = extraRequest(extra, task, 'server');
     const expected = Object.fromEntries(Object.entries(extra).filter(([path]) => !path.startsWith('hires.')));
     assert.deepEqual(extraOfPicture({}, record), expected);
   }

@@ -65,7 +65,10 @@ export async function serveFiles(): Promise<PageHost> {
 /** `sd serve` with the pocket model and the page, in this process. */
 export async function servePage(
   keys: readonly ApiKey[] = [],
-  folders: Pick<ServeOptions, 'lorasFolder' | 'embeddingsFolder' | 'outputFolder' | 'controlFolders'> = {},
+  folders: Pick<
+    ServeOptions,
+    'lorasFolder' | 'embeddingsFolder' | 'outputFolder' | 'controlFolders' | 'stylesFile'
+  > = {},
 ): Promise<PageHost> {
   const folder = mkdtempSync(join(tmpdir(), 'sd-page-'));
   const server = await startServer({

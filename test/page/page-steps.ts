@@ -46,6 +46,8 @@ export function testSteps(name: string, steps: readonly Step[]): void {
     const folder = mkdtempSync(join(tmpdir(), 'sd-controls-'));
     t.after(() => rmSync(folder, { recursive: true, force: true }));
     const [loras, outputs] = [join(folder, 'loras'), join(folder, 'outputs')];
+    const styles = join(folder, 'styles.csv');
+    writeFileSync(styles, 'name,prompt,negative_prompt\nInk,"ink drawing of {prompt}, fine",colour\nDusk,at dusk,\n');
     mkdirSync(loras);
     await writeStyleLora(join(loras, 'ink.safetensors'));
     writeFileSync(
@@ -53,7 +55,9 @@ export function testSteps(name: string, steps: readonly Step[]): void {
       JSON.stringify({ 'activation text': 'ink style, brush', 'preferred weight': 0.8 }),
     );
     copyFileSync(join(root, 'web/public/icon-192.png'), join(loras, 'ink.preview.png'));
-    const { host, browser } = await startPage(t, () => servePage([], { lorasFolder: loras, outputFolder: outputs }));
+    const { host, browser } = await startPage(t, () =>
+      servePage([], { lorasFolder: loras, outputFolder: outputs, stylesFile: styles }),
+    );
     const { page, problems } = await openPage(browser, host.url);
     for (const [step, run] of steps) await t.test(step, () => run({ page, host, browser, loras }));
     assert.deepEqual(problems, [], 'no script has failed');

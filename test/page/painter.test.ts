@@ -81,6 +81,39 @@ testSteps('The page: painting', [
     },
   ],
   [
+    'the lasso paints what it encloses, and with Alt erases it',
+    async ({ page }) => {
+      const paper = page.locator('.painter canvas');
+      const box = await paper.boundingBox();
+      assert.ok(box);
+      const enclose = async (from: number, to: number): Promise<void> => {
+        const at = (x: number, y: number) =>
+          page.mouse.move(box.x + x * box.width, box.y + y * box.height, { steps: 4 });
+        await at(from, from);
+        await page.mouse.down();
+        await at(to, from);
+        await at(to, to);
+        await at(from, to);
+        await page.mouse.up();
+      };
+      const painted = (): Promise<number> =>
+        paper.evaluate((element) => {
+          const { width, height } = element as HTMLCanvasElement;
+          const data = (element as HTMLCanvasElement).getContext('2d')?.getImageData(0, 0, width, height).data ?? [];
+          return data.filter((value, i) => i % 4 === 3 && value > 127).length / (width * height);
+        });
+      await page.getByRole('button', { name: 'Clear the mask' }).click();
+      await page.keyboard.press('l');
+      await enclose(0.2, 0.8);
+      assert.ok(Math.abs((await painted()) - 0.36) < 0.03, `${await painted()} is painted`);
+      await page.keyboard.down('Alt');
+      await enclose(0.4, 0.6);
+      await page.keyboard.up('Alt');
+      assert.ok(Math.abs((await painted()) - 0.32) < 0.03, `${await painted()} is painted`);
+      await page.keyboard.press('b');
+    },
+  ],
+  [
     'only the painted part at full size, its content and its edge',
     async ({ page }) => {
       await page.getByRole('button', { name: 'Clear the mask' }).click();
@@ -96,6 +129,51 @@ testSteps('The page: painting', [
         parameters,
         /Mask blur: 2, Inpaint area: Only masked, Masked area padding: 8, Masked content: latent noise/,
       );
+    },
+  ],
+  [
+    'the frame is dragged outwards, and the picture is extended there',
+    async ({ page }) => {
+      await page.getByRole('radio', { name: 'Picture', exact: true }).check();
+      const handle = page.getByRole('slider', { name: 'Drag to extend right' });
+      const [box, frame] = [await handle.boundingBox(), await page.locator('.extend-frame').boundingBox()];
+      assert.ok(box && frame);
+      const [x, y] = [box.x + box.width - 8, box.y + box.height / 2];
+      await page.mouse.move(x, y);
+      await page.mouse.down();
+      await page.mouse.move(x + frame.width / 2, y, { steps: 5 });
+      await page.mouse.up();
+      assert.equal(await handle.getAttribute('aria-valuenow'), '64');
+      await handle.press('ArrowLeft');
+      assert.equal(await handle.getAttribute('aria-valuenow'), '56');
+      await handle.press('ArrowRight');
+      await look(page, 'extended', 'desktop');
+      const sent = nextJob(page);
+      const { image } = await makePicture(page, 'yellow star');
+      assert.deepEqual((await sent)['outpaint'], { left: 0, right: 64, up: 0, down: 0 });
+      assert.deepEqual([image.width, image.height], [192, 128]);
+    },
+  ],
+  [
+    'styles are written into the prompts, and dynamic prompts drawn for each picture',
+    async ({ page }) => {
+      await page.getByRole('radio', { name: 'Words' }).check();
+      const prompt = page.getByRole('textbox', { name: 'Prompt', exact: true });
+      await prompt.fill('a {red|green|blue} apple');
+      await page.getByRole('button', { name: 'Styles' }).first().click();
+      await page.getByRole('button', { name: 'Add Ink' }).click();
+      await look(page, 'styles', 'desktop');
+      await page.getByRole('button', { name: 'Add Dusk' }).click();
+      await page.getByRole('button', { name: 'Take the last one back' }).click();
+      await page.getByRole('button', { name: 'Close' }).click();
+      const styled = 'ink drawing of a {red|green|blue} apple, fine';
+      assert.equal(await prompt.inputValue(), styled);
+      assert.equal(await page.getByRole('textbox', { name: 'Negative prompt' }).inputValue(), 'colour');
+      await page.getByRole('checkbox', { name: /^Dynamic prompts/ }).check();
+      const sent = nextJob(page);
+      const { parameters } = await makePicture(page, styled);
+      assert.equal((await sent)['dynamicPrompts'], true);
+      assert.match(parameters, /^ink drawing of a (red|green|blue) apple, fine\n/);
     },
   ],
 ]);

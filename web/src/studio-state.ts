@@ -62,7 +62,7 @@ export interface StudioState {
   readonly axes: readonly [AxisChoice, AxisChoice];
   /** The last grid. */
   readonly grid?: Grid;
-  readonly dialog?: 'engine' | 'shortcuts' | 'adapters';
+  readonly dialog?: 'engine' | 'shortcuts' | 'adapters' | 'styles';
   readonly notice?: Notice;
   /** A dropped picture, to ask the user about. */
   readonly dropped?: File;

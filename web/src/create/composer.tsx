@@ -6,6 +6,7 @@ import { Segments } from '../settings/fields.tsx';
 import type { Task } from '../settings/settings.ts';
 import { studio, useStudio } from '../studio.ts';
 import { AdaptersButton } from './adapters-button.tsx';
+import { StylesButton } from './styles-dialog.tsx';
 import { TokenCount } from './token-count.tsx';
 import { typeInto, weighed } from './word-weights.ts';
 
@@ -127,6 +128,7 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
           {showNegative ? 'No negative' : 'Negative'}
         </button>
         <AdaptersButton />
+        <StylesButton />
         <TokenCount prompt={settings.prompt} />
         <button type="button" className="quiet settings-button" aria-label="Settings" onClick={onSettings}>
           <Icon name="settings" />

@@ -1,11 +1,16 @@
 /** The extra settings of one section, as fields by the table of extra-fields.ts. */
 
 import { useId } from 'react';
+import { A1111Engine } from '../engines/a1111-engine.ts';
 import { BrowserEngine } from '../engines/browser-engine.ts';
+import type { PictureEngine } from '../engines/picture-engine.ts';
 import type { ExtraField, ExtraGroup, ExtraValue } from '../settings/extra-fields.ts';
-import { groupsOf, isOn, extraValue } from '../settings/extra-settings.ts';
+import { extraValue, groupsOf, isOn, type Place } from '../settings/extra-settings.ts';
 import { SeedInput, SelectField, SliderField } from '../settings/fields.tsx';
 import { studio, useStudio } from '../studio.ts';
+
+const placeOf = (engine: PictureEngine | undefined): Place =>
+  engine instanceof BrowserEngine ? 'browser' : engine instanceof A1111Engine ? 'a1111' : 'server';
 
 function put(path: string, value: ExtraValue, initial: ExtraValue): void {
   const { [path]: _, ...others } = studio.state.settings.extra;
@@ -34,6 +39,8 @@ function Field({ field }: { readonly field: ExtraField }) {
   const { path, label, hint, control, initial } = field;
   const value = extraValue(settings.extra, field);
   if (control.kind === 'seed') return <SeedField field={field} value={value} />;
+  if (control.kind === 'switch')
+    return <CheckField label={label} hint={hint} checked={value === true} onChange={(on) => put(path, on, initial)} />;
   if (control.kind === 'choice')
     return (
       <SelectField
@@ -58,17 +65,22 @@ function Field({ field }: { readonly field: ExtraField }) {
 
 export function CheckField({
   label,
+  hint,
   checked,
   onChange,
 }: {
   readonly label: string;
+  readonly hint?: string | undefined;
   readonly checked: boolean;
   readonly onChange: (checked: boolean) => void;
 }) {
   return (
     <label className="check">
       <input type="checkbox" checked={checked} onChange={(event) => onChange(event.target.checked)} />
-      <span>{label}</span>
+      <span>
+        {label}
+        {hint !== undefined && <span className="hint"> {hint}</span>}
+      </span>
     </label>
   );
 }
@@ -83,7 +95,7 @@ function Group({ group }: { readonly group: ExtraGroup }) {
         <CheckField label={group.toggle} checked={on} onChange={(checked) => put(group.name, checked, false)} />
       )}
       {(group.toggle === undefined || on) && <Field field={first} />}
-      {on && others.map((field) => <Field key={field.path} field={field} />)}
+      {(on || group.any) && others.map((field) => <Field key={field.path} field={field} />)}
     </>
   );
 }
@@ -91,15 +103,14 @@ function Group({ group }: { readonly group: ExtraGroup }) {
 /** Shows nothing if the task or the engine has none of them. */
 export function ExtraSection({ section }: { readonly section: ExtraGroup['section'] }) {
   const { task, engine } = useStudio();
-  return groupsOf(task, !(engine instanceof BrowserEngine))
+  return groupsOf(task, placeOf(engine))
     .filter((group) => group.section === section)
     .map((group) => <Group key={group.name} group={group} />);
 }
 
-/** How many of a section's groups are on, for the head of a section that is closed. */
-export function useCountOn(section: ExtraGroup['section']): number {
+/** How many groups of a section there are, and how many are on, for the head of a section that is closed. */
+export function useGroups(section: ExtraGroup['section']): { readonly there: number; readonly on: number } {
   const { task, engine, settings } = useStudio();
-  return groupsOf(task, !(engine instanceof BrowserEngine)).filter(
-    (group) => group.section === section && isOn(group, settings.extra),
-  ).length;
+  const groups = groupsOf(task, placeOf(engine)).filter((group) => group.section === section);
+  return { there: groups.length, on: groups.filter((group) => isOn(group, settings.extra)).length };
 }

@@ -5,7 +5,7 @@ import { urlOf } from '../history/picture-database.ts';
 import { maskFile } from './mask-file.ts';
 import { usePaperView } from './paper-view.ts';
 import { useMaskHistory } from './mask-history.ts';
-import { drawStroke, invertSheet, type Point, pressureOf } from './mask-stroke.ts';
+import { drawStroke, fillArea, invertSheet, type Point, pressureOf } from './mask-stroke.ts';
 import { MaskToolbar, type Tool, useMaskKeys } from './mask-toolbar.tsx';
 
 export interface MaskPainterProps {
@@ -105,6 +105,9 @@ interface PaintedSheetProps {
 /** The canvas over the picture, and the brush's outline under the pointer. */
 function PaintedSheet({ canvas, width, height, disabled, tool, zoom, diameter, onBegin, onEnd }: PaintedSheetProps) {
   const cursor = useRef<HTMLDivElement>(null);
+  const outline = useRef<SVGPolygonElement>(null);
+  /** The lasso's line so far. */
+  const line = useRef<Point[]>([]);
   const last = useRef<Point>(undefined);
   /** The pointer that paints; further fingers are ignored. */
   const painting = useRef<number>(undefined);
@@ -120,12 +123,21 @@ function PaintedSheet({ canvas, width, height, disabled, tool, zoom, diameter, o
       y: ((event.clientY - box.top) / box.height) * height,
     };
     if (tool === 'hand') return;
+    if (tool === 'lasso') {
+      line.current.push(to);
+      outline.current?.setAttribute('points', line.current.map(({ x, y }) => `${x},${y}`).join(' '));
+      return;
+    }
     drawStroke(paper, { from: last.current ?? to, to, tool, width: diameter * pressureOf(event) });
     last.current = to;
   };
-  const release = ({ pointerId }: React.PointerEvent): void => {
+  const release = ({ pointerId, altKey }: React.PointerEvent): void => {
     if (painting.current !== pointerId) return;
     painting.current = undefined;
+    const paper = canvas.current?.getContext('2d', { willReadFrequently: true });
+    if (paper && line.current.length > 2) fillArea(paper, line.current, altKey);
+    line.current = [];
+    outline.current?.setAttribute('points', '');
     onEnd();
   };
   const follow = (event: React.PointerEvent): void => {
@@ -138,7 +150,7 @@ function PaintedSheet({ canvas, width, height, disabled, tool, zoom, diameter, o
       height: `${pixels / zoom}px`,
       borderWidth: `${1.5 / zoom}px`,
       translate: `${(event.clientX - box.left - pixels / 2) / zoom}px ${(event.clientY - box.top - pixels / 2) / zoom}px`,
-      opacity: event.pointerType === 'touch' || tool === 'hand' ? '0' : '1',
+      opacity: event.pointerType === 'touch' || tool === 'hand' || tool === 'lasso' ? '0' : '1',
     });
   };
   return (
@@ -167,6 +179,9 @@ function PaintedSheet({ canvas, width, height, disabled, tool, zoom, diameter, o
         onPointerCancel={release}
         onPointerLeave={() => cursor.current?.style.setProperty('opacity', '0')}
       />
+      <svg className="painter-outline" viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
+        <polygon ref={outline} vectorEffect="non-scaling-stroke" />
+      </svg>
       <div ref={cursor} className="painter-cursor" aria-hidden="true" />
     </>
   );

@@ -10,7 +10,7 @@ export interface Point {
 export interface Stroke {
   readonly from: Point;
   readonly to: Point;
-  readonly tool: Exclude<Tool, 'hand'>;
+  readonly tool: Exclude<Tool, 'hand' | 'lasso'>;
   readonly width: number;
 }
 
@@ -28,6 +28,16 @@ export function drawStroke(paper: CanvasRenderingContext2D, { from, to, tool, wi
   // A line without length draws nothing.
   paper.lineTo(to.x + (from.x === to.x && from.y === to.y ? 0.01 : 0), to.y);
   paper.stroke();
+}
+
+/** Paints what a line encloses, or erases it. */
+export function fillArea(paper: CanvasRenderingContext2D, line: readonly Point[], erases: boolean): void {
+  paper.globalCompositeOperation = erases ? 'destination-out' : 'source-over';
+  paper.fillStyle = tint;
+  paper.beginPath();
+  for (const { x, y } of line) paper.lineTo(x, y);
+  paper.closePath();
+  paper.fill();
 }
 
 /** Paints what is free, and frees what is painted. */

@@ -3,8 +3,8 @@
 import { useEffect } from 'react';
 import { Icon, type IconName } from '../shell/icons.tsx';
 
-/** The hand moves a picture that is larger than its frame. */
-export type Tool = 'brush' | 'eraser' | 'hand';
+/** The lasso paints what it encloses; the hand moves a picture that is larger than its frame. */
+export type Tool = 'brush' | 'eraser' | 'lasso' | 'hand';
 
 export interface MaskToolbarProps {
   readonly tool: Tool;
@@ -67,6 +67,13 @@ export function MaskToolbar({
     <div className="toolbar" role="toolbar" aria-label="Mask">
       <ToolButton label="Brush (B)" icon="brush" pressed={tool === 'brush'} onClick={() => onTool('brush')} />
       <ToolButton label="Eraser (E)" icon="eraser" pressed={tool === 'eraser'} onClick={() => onTool('eraser')} />
+      <ToolButton
+        label="Lasso (L)"
+        title="Lasso (L): paints what you enclose; with Alt it erases"
+        icon="lasso"
+        pressed={tool === 'lasso'}
+        onClick={() => onTool('lasso')}
+      />
       <ToolButton label="Move the picture (H)" icon="hand" pressed={tool === 'hand'} onClick={() => onTool('hand')} />
       <input
         type="range"
@@ -114,6 +121,7 @@ export function useMaskKeys(
       } else if (control) return;
       else if (event.key === 'b') onTool('brush');
       else if (event.key === 'e') onTool('eraser');
+      else if (event.key === 'l') onTool('lasso');
       else if (event.key === 'h') onTool('hand');
       else if (event.key === '[') onSize((value) => Math.max(2, value - 4));
       else if (event.key === ']') onSize((value) => Math.min(80, value + 4));

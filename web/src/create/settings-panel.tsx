@@ -10,7 +10,8 @@ import { canNotify, setNotification, wantsNotification } from '../shell/notifica
 import { studio, useStudio } from '../studio.ts';
 import { AdaptersButton } from './adapters-button.tsx';
 import { ControlSection } from './control-section.tsx';
-import { CheckField, ExtraSection, useCountOn } from './extra-section.tsx';
+import { CheckField, ExtraSection, useGroups } from './extra-section.tsx';
+import { StylesButton } from './styles-dialog.tsx';
 import { SizeField } from './size-field.tsx';
 
 /** How prompts are read. */
@@ -37,6 +38,7 @@ export function SettingsPanel() {
         />
       )}
       <ExtraSection section="inpaint" />
+      <ClosedSection section="outpaint" title="Extend the picture" />
       <PresetField />
       <SliderField
         label="Steps"
@@ -67,6 +69,8 @@ export function SettingsPanel() {
         />
       )}
       <AdaptersButton />
+      <StylesButton />
+      <ExtraSection section="prompt" />
       <SamplerFields />
       <div className="pair">
         <SeedField />
@@ -80,7 +84,9 @@ export function SettingsPanel() {
       <ExtraSection section="variation" />
       <ExtraSection section="hires" />
       <ControlSection />
-      <MoreFields />
+      <ClosedSection section="more" title="More">
+        <NotifyField />
+      </ClosedSection>
     </div>
   );
 }
@@ -105,22 +111,31 @@ function PresetField() {
   );
 }
 
-/** What few pictures need: closed until it is wanted. */
-function MoreFields() {
-  const count = useCountOn('more');
+/** What few pictures need: closed until it is wanted. Absent where the task and the engine have none of it. */
+function ClosedSection({
+  section,
+  title,
+  children,
+}: {
+  readonly section: 'outpaint' | 'more';
+  readonly title: string;
+  readonly children?: React.ReactNode;
+}) {
+  const { there, on } = useGroups(section);
+  if (there === 0) return null;
   return (
     <details className="more">
       <summary>
-        More{' '}
-        {count > 0 && (
-          <span className="count" role="img" aria-label={`${count} in use`}>
-            {count}
+        {title}{' '}
+        {on > 0 && (
+          <span className="count" role="img" aria-label={`${on} in use`}>
+            {on}
           </span>
         )}
       </summary>
       <div className="panel-fields">
-        <ExtraSection section="more" />
-        <NotifyField />
+        <ExtraSection section={section} />
+        {children}
       </div>
     </details>
   );

@@ -1,8 +1,8 @@
 /** The stage: empty, a picture being generated, the mask, or the results. */
 
 import { useCallback } from 'react';
-import { urlOf } from '../history/picture-database.ts';
 import { studio, useStudio } from '../studio.ts';
+import { ExtendFrame } from './extend-frame.tsx';
 import { InitialPicture } from './initial-picture.tsx';
 import { MadePictures } from './made-pictures.tsx';
 import { MaskPainter } from './mask-painter.tsx';
@@ -36,16 +36,7 @@ export function Stage() {
       {task !== 'txt2img' && <InitialPicture shown={made.find(({ id }) => id === shown) ?? first} />}
       {first && <MadePictures made={[first, ...others]} />}
       {!first && task === 'txt2img' && <Welcome />}
-      {!first && task === 'img2img' && initial && (
-        <div className="sheet" style={sheetOf(1, settings)}>
-          <img
-            className="beginning"
-            src={urlOf(initial)}
-            alt="Starting point"
-            style={{ aspectRatio: `${width} / ${height}` }}
-          />
-        </div>
-      )}
+      {!first && task === 'img2img' && initial && <ExtendFrame image={initial} />}
       {!first && task === 'inpaint' && initial && (
         <MaskPainter image={initial} width={width || 512} height={height || 512} disabled={false} onMask={onMask} />
       )}

@@ -1,9 +1,10 @@
 /** Pictures from any server with A1111's API (`/sdapi/v1`), polled for progress. */
 
 import { laterSeed, type PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
-import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
+import type { EngineFacts, JobEvent, PictureEngine, PictureJob, StyleChoice } from './picture-engine.ts';
 import { extraForA1111 } from '../settings/extra-settings.ts';
 import { controlScripts, type ServerControls, serverControls } from './server-controls.ts';
+import { serverStyles } from './server-styles.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
 interface Progress {
@@ -105,6 +106,10 @@ export class A1111Engine implements PictureEngine {
         subseed: all_subseeds?.[i],
       })),
     };
+  }
+
+  styles(): Promise<readonly StyleChoice[]> {
+    return serverStyles(this.#server);
   }
 
   async *#progress(steps: number, previews: boolean, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {

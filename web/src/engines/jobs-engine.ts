@@ -11,10 +11,12 @@ import type {
   PictureEngine,
   PictureJob,
   ServerGallery,
+  StyleChoice,
   UnfinishedJob,
 } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 import { controlFields, type ServerControls, serverControls } from './server-controls.ts';
+import { serverStyles } from './server-styles.ts';
 import { forgetJob, rememberJob, unfinishedJob } from './unfinished-job.ts';
 
 interface ServerInfo {
@@ -199,7 +201,7 @@ export class JobsEngine implements PictureEngine {
       // As in the browser, so that a seed gives the same picture everywhere.
       noise: 'a1111-cpu',
       model,
-      ...extraRequest(extra, task, true),
+      ...extraRequest(extra, task, 'server'),
       ...(controls.length > 0 ? await controlFields(job, await this.controls()) : {}),
       ...(schedule ? { schedule } : {}),
       ...(image && task !== 'txt2img' ? { image: await base64Of(image), strength, resizeMode: 'crop' } : {}),
@@ -264,6 +266,10 @@ export class JobsEngine implements PictureEngine {
       preview: preview === null ? undefined : () => this.#file(preview),
     });
     return [...loras.map((lora) => choice('lora', lora)), ...embeddings.map((row) => choice('embedding', row))];
+  }
+
+  styles(): Promise<readonly StyleChoice[]> {
+    return serverStyles(this.#server);
   }
 
   async gallery(before?: string): Promise<ServerGallery> {

@@ -69,6 +69,14 @@ export interface AdapterChoice {
   readonly preview?: () => Promise<Blob>;
 }
 
+/** Texts for a prompt under a name. */
+export interface StyleChoice {
+  readonly name: string;
+  /** `{prompt}` is the place of the prompt; without it the text comes behind. */
+  readonly prompt: string;
+  readonly negativePrompt: string;
+}
+
 /** Control networks and preprocessors to choose from. */
 export interface ControlChoices {
   readonly models: readonly {
@@ -108,6 +116,8 @@ export interface PictureEngine {
   generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void>;
   /** What can be named in prompts. */
   adapters?(): Promise<readonly AdapterChoice[]>;
+  /** Styles of prompts; absent where there are none. */
+  styles?(): Promise<readonly StyleChoice[]>;
   /** Control networks; absent where pictures are made without. */
   controls?(): Promise<ControlChoices>;
   /** What a preprocessor makes of a picture. */

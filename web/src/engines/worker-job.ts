@@ -2,9 +2,9 @@
 
 import { webImageCodec } from 'stable-diffusion-ts/image/codec/codec-web.ts';
 import { type RegionSettings, composeInpainted, inpaintRegion } from 'stable-diffusion-ts/image/inpaint-region.ts';
-import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
+import { createImage, flatten, type Image } from 'stable-diffusion-ts/image/image.ts';
 import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
-import { laterSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
+import { laterSeed, seedOf } from 'stable-diffusion-ts/random/plain-seed.ts';
 import type { WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/worker/protocol-web.ts';
 import { extraRequest, isVariation } from '../settings/extra-settings.ts';
 import type { FinishedPicture, JobEvent, PictureJob } from './picture-engine.ts';
@@ -30,6 +30,16 @@ async function fitted(file: Blob, width: number, height: number): Promise<Image<
   return createImage(width, height, 3, rgb);
 }
 
+/** A prompt of the template for each picture, by its seed, as a server draws them. Lines of files are a server's. */
+async function drawnPrompts({ prompt, negativePrompt, seed, batchSize }: PictureJob['settings']) {
+  const { resolveDynamicPrompt } = await import('stable-diffusion-ts/prompt/dynamic-prompt.ts');
+  const drawn = (text: string, i: number): string => resolveDynamicPrompt(text, seedOf(laterSeed(seed, i)));
+  return {
+    prompt: Array.from({ length: batchSize }, (_, i) => drawn(prompt, i)),
+    negativePrompt: drawn(negativePrompt, 0),
+  };
+}
+
 /** A job for the worker, and what becomes of its pictures afterwards. */
 interface Prepared {
   readonly job: WorkerJob;
@@ -48,12 +58,30 @@ export async function prepared(
   // A seed for each picture, so that each can be made again alone; variations are all of one.
   const step = isVariation(extra) ? 0 : 1;
   const seeds = Array.from({ length: settings.batchSize }, (_, i) => laterSeed(settings.seed, i * step));
-  const { inpaint = {}, ...additions } = extraRequest(extra, task, false) as { readonly inpaint?: InpaintFields };
-  const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const, ...additions };
+  const {
+    inpaint = {},
+    dynamicPrompts,
+    ...additions
+  } = extraRequest(extra, task, 'browser') as {
+    readonly inpaint?: InpaintFields;
+    readonly dynamicPrompts?: boolean;
+    readonly outpaint?: object;
+  };
+  const options = {
+    ...same,
+    ...(dynamicPrompts ? await drawnPrompts(settings) : {}),
+    seeds,
+    ...(schedule ? { schedule } : {}),
+    noise: 'a1111-cpu' as const,
+    ...additions,
+  };
   if (task === 'txt2img' || !image) return { job: { task: 'txt2img', ...options, width, height }, finish: asPng };
   if (task === 'img2img' || !mask) {
-    const picture = await fitted(image, width, height);
-    return { job: { task: 'img2img', ...options, image: picture, strength }, finish: asPng };
+    // A picture that is extended keeps its size.
+    const picture = additions.outpaint
+      ? { image: flatten(await decode(image)), width, height }
+      : { image: await fitted(image, width, height) };
+    return { job: { task: 'img2img', ...options, ...picture, strength }, finish: asPng };
   }
   return inpainting({ image, mask, settings, inpaint, seesMask }, { ...options, strength });
 }

@@ -3,54 +3,12 @@
  * path in the library's request too where `place` does not say otherwise, its control, and its name in A1111's text and API.
  */
 
-import type { Task } from '../../../src/generation/request.ts';
+import { added, type ExtraField, type ExtraGroup, slider } from './extra-field.ts';
+import { speedAndGuidance } from './extra-speed-and-guidance.ts';
 
-export type ExtraValue = string | number | boolean;
-/** Values by path, and the switches that are on, by the group's name. What stands at its default is left out. */
-export type Extra = Readonly<Record<string, ExtraValue>>;
+export type { ExtraField, ExtraGroup };
+export { addedStep, type Extra, type ExtraValue, mostAdded } from './extra-field.ts';
 
-type Control =
-  | { readonly kind: 'slider'; readonly min: number; readonly max: number; readonly step: number }
-  | { readonly kind: 'choice'; readonly options: readonly (readonly [value: string, label: string])[] }
-  | { readonly kind: 'seed' };
-
-export interface ExtraField {
-  readonly path: string;
-  readonly label: string;
-  readonly hint?: string;
-  readonly control: Control;
-  readonly initial: ExtraValue;
-  /** Its name in A1111's text under a picture. */
-  readonly infotext?: string;
-  /** Its field in A1111's API, and the value there. */
-  readonly a1111?: readonly [field: string, value?: (value: ExtraValue) => unknown];
-}
-
-export interface ExtraGroup {
-  readonly name: string;
-  readonly section: 'inpaint' | 'variation' | 'hires' | 'more';
-  /** Default: every task. */
-  readonly tasks?: readonly Task[];
-  /** Only this program's server has it. */
-  readonly onServer?: true;
-  /** The label of the switch that turns the group on. Without one, the first field does where it is not at its default. */
-  readonly toggle?: string;
-  /** The group is always on. */
-  readonly always?: true;
-  /** What A1111's text says for a group that is on, where the first field alone does not tell. */
-  readonly told?: readonly [label: string, value: string];
-  /** What A1111's API takes for a group that is on. */
-  readonly a1111?: Readonly<Record<string, unknown>>;
-  readonly fields: readonly [ExtraField, ...ExtraField[]];
-}
-
-const slider = (min: number, max: number, step: number): Control => ({ kind: 'slider', min, max, step });
-const factor = (path: string, label: string, initial: number): ExtraField => ({
-  path,
-  label,
-  control: slider(0, 2, 0.05),
-  initial,
-});
 const fills = ['fill', 'original', 'latent noise', 'latent nothing'] as const;
 /** A1111's filters of hires. fix that every server has. */
 const filters = [
@@ -61,6 +19,31 @@ const filters = [
 ] as const;
 
 export const extraGroups: readonly ExtraGroup[] = [
+  {
+    name: 'dynamicPrompts',
+    section: 'prompt',
+    fields: [
+      {
+        path: 'dynamicPrompts',
+        label: 'Dynamic prompts',
+        hint: 'Each picture draws its own: a {red|blue} apple.',
+        control: { kind: 'switch' },
+        initial: false,
+      },
+    ],
+  },
+  {
+    name: 'outpaint',
+    section: 'outpaint',
+    tasks: ['img2img'],
+    any: true,
+    fields: [
+      added('outpaint.left', 'Extend left'),
+      added('outpaint.right', 'Extend right'),
+      added('outpaint.up', 'Extend up'),
+      added('outpaint.down', 'Extend down'),
+    ],
+  },
   {
     name: 'mask',
     section: 'inpaint',
@@ -229,69 +212,5 @@ export const extraGroups: readonly ExtraGroup[] = [
       },
     ],
   },
-  {
-    name: 'tokenMerging',
-    section: 'more',
-    fields: [
-      {
-        path: 'tokenMerging',
-        label: 'Token merging',
-        hint: 'Faster at large sizes, less exact.',
-        control: slider(0, 0.9, 0.05),
-        initial: 0,
-        infotext: 'Token merging ratio',
-        a1111: ['override_settings.token_merging_ratio'],
-      },
-    ],
-  },
-  {
-    name: 'deepCache',
-    section: 'more',
-    fields: [
-      {
-        path: 'deepCache.interval',
-        label: 'DeepCache',
-        hint: 'Whole steps come every so many; 1: all are whole.',
-        control: slider(1, 10, 1),
-        initial: 1,
-      },
-    ],
-  },
-  {
-    name: 'freeU',
-    section: 'more',
-    toggle: 'FreeU',
-    fields: [
-      factor('freeU.b1', 'Backbone 1', 1.5),
-      factor('freeU.b2', 'Backbone 2', 1.6),
-      factor('freeU.s1', 'Skip 1', 0.9),
-      factor('freeU.s2', 'Skip 2', 0.2),
-    ],
-  },
-  {
-    name: 'selfAttentionGuidance',
-    section: 'more',
-    fields: [
-      {
-        path: 'selfAttentionGuidance',
-        label: 'Self-attention guidance',
-        hint: 'Usually 0.75. One more pass a step.',
-        control: slider(0, 2, 0.05),
-        initial: 0,
-      },
-    ],
-  },
-  {
-    name: 'perturbedAttention',
-    section: 'more',
-    fields: [
-      {
-        path: 'perturbedAttention.scale',
-        label: 'Perturbed-attention guidance',
-        hint: 'Usually 3. One more pass a step.',
-        control: slider(0, 10, 0.5),
-        initial: 0,
-      },
-    ],
-  },
+  ...speedAndGuidance,
 ];

@@ -9,17 +9,28 @@ type Json = Record<string, unknown>;
 export const extraValue = (extra: Extra, { path, initial }: ExtraField): ExtraValue => extra[path] ?? initial;
 
 /** Whether a group's fields count. */
-export function isOn({ name, always, toggle, fields: [first] }: ExtraGroup, extra: Extra): boolean {
+export function isOn({ name, always, any, toggle, fields }: ExtraGroup, extra: Extra): boolean {
   if (always) return true;
+  if (any) return fields.some((field) => extraValue(extra, field) !== field.initial);
+  const [first] = fields;
   return toggle === undefined ? extraValue(extra, first) !== first.initial : extra[name] === true;
 }
 
+/** Where pictures are made: in this browser, or by a server with one of two APIs. */
+export type Place = 'browser' | 'server' | 'a1111';
+
+const hasPlace = ({ onServer, a1111, fields }: ExtraGroup, place: Place): boolean =>
+  place === 'a1111'
+    ? a1111 !== undefined || fields.some((field) => field.a1111 !== undefined)
+    : place === 'server' || !onServer;
+
 /** The groups that a task has in this place. */
-export const groupsOf = (task: Task, isServer: boolean): readonly ExtraGroup[] =>
-  extraGroups.filter(({ tasks, onServer }) => (tasks?.includes(task) ?? true) && (isServer || !onServer));
+export const groupsOf = (task: Task, place: Place): readonly ExtraGroup[] =>
+  extraGroups.filter((group) => (group.tasks?.includes(task) ?? true) && hasPlace(group, place));
 
 function checkedValue({ control, initial }: ExtraField, given: unknown): ExtraValue {
   if (control.kind === 'choice') return control.options.find(([name]) => name === given)?.[0] ?? initial;
+  if (control.kind === 'switch') return given === true;
   if (control.kind === 'seed') {
     const text = String(given).trim();
     return isSeedText(text) ? plainSeed(text) : initial;
@@ -69,9 +80,9 @@ const isLeftOut = ({ path, control }: ExtraField, value: ExtraValue): boolean =>
   (control.kind === 'seed' && value === -1) || (path === 'hires.steps' && value === 0);
 
 /** The part of a job of the jobs API, and of the library's request. */
-export function extraRequest(extra: Extra, task: Task, isServer: boolean): Json {
+export function extraRequest(extra: Extra, task: Task, place: Exclude<Place, 'a1111'>): Json {
   const request: Json = {};
-  for (const group of groupsOf(task, isServer)) {
+  for (const group of groupsOf(task, place)) {
     if (!isOn(group, extra)) continue;
     for (const field of group.fields) {
       const value = extraValue(extra, field);
@@ -84,7 +95,7 @@ export function extraRequest(extra: Extra, task: Task, isServer: boolean): Json 
 /** The same for A1111's API, as far as it has them. */
 export function extraForA1111(extra: Extra, task: Task): { override_settings?: Json } & Json {
   const body: { override_settings?: Json } & Json = {};
-  for (const group of groupsOf(task, true)) {
+  for (const group of groupsOf(task, 'a1111')) {
     if (!isOn(group, extra)) continue;
     Object.assign(body, group.a1111);
     for (const field of group.fields) {
@@ -131,13 +142,14 @@ export function extraOfPicture(text: Readonly<Json>, record: unknown): Extra {
 
 /** The extra settings of a task as rows for people. */
 export function extraRows(extra: Extra, task: Task): readonly (readonly [label: string, value: string])[] {
-  return groupsOf(task, true).flatMap((group) => {
+  return groupsOf(task, 'server').flatMap((group) => {
     if (!isOn(group, extra) || (group.always && group.fields.every(({ path }) => extra[path] === undefined))) return [];
     return group.fields.map((field): readonly [string, string] => {
       const value = extraValue(extra, field);
       const { control, label } = field;
       const name = control.kind === 'choice' ? control.options.find(([option]) => option === value)?.[1] : undefined;
-      return [group.toggle === undefined ? label : `${group.toggle}: ${label}`, name ?? String(value)];
+      const told = control.kind === 'switch' ? 'yes' : (name ?? String(value));
+      return [group.toggle === undefined ? label : `${group.toggle}: ${label}`, told];
     });
   });
 }

@@ -2,6 +2,7 @@
 
 import { useEffect } from 'react';
 import { AdaptersDialog } from '../create/adapters-dialog.tsx';
+import { StylesDialog } from '../create/styles-dialog.tsx';
 import { CompareView } from '../compare/compare-view.tsx';
 import { CreateView } from '../create/create-view.tsx';
 import { GalleryView } from '../gallery/gallery-view.tsx';
@@ -51,6 +52,7 @@ export function App() {
       <DroppedPicture />
       <EngineDialog />
       <AdaptersDialog />
+      <StylesDialog />
       <ShortcutsDialog />
     </DropZone>
   );
