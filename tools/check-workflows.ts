@@ -12,8 +12,6 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readWorkflow } from '../src/cli/workflow-files.ts';
-import { graphObject } from '../src/workflow/graph.ts';
-import { printExactJson } from '../src/formats/exact-json.ts';
 import { nodes } from '../src/workflow/nodes/index.ts';
 import type { ApiGraph } from '../src/workflow/graph.ts';
 
@@ -37,6 +35,19 @@ interface Checked {
   readonly reason?: string;
 }
 
+/** What of a graph tells its family: classes, names of model files, and types of loaders; not the words of prompts. */
+const toldBy = (graph: ApiGraph): string =>
+  [...graph.values()]
+    .flatMap(({ class_type = '', inputs }) => [
+      class_type,
+      ...Object.entries(inputs).flatMap(([name, value]) =>
+        typeof value === 'string' && (name === 'type' || /\.(?:safetensors|sft|ckpt|pth?|bin|gguf)$/.test(value))
+          ? [value]
+          : [],
+      ),
+    ])
+    .join('\n');
+
 /** A node that is not here. Names of nodes that only a page knows are not nodes of a server. */
 const missingIn = (classes: readonly string[]): string[] => classes.filter((name) => !nodes.has(name));
 
@@ -50,8 +61,7 @@ async function checked(file: string): Promise<Checked> {
   const classes = [...new Set([...graph.values()].map(({ class_type }) => class_type ?? ''))].sort();
   const missing = missingIn(classes);
   if (graph.size === 0) return { file, state: 'unreadable', nodes: [], missing, reason: 'no node would run' };
-  if (otherFamilies.test(printExactJson(graphObject(graph))))
-    return { file, state: 'other family', nodes: classes, missing };
+  if (otherFamilies.test(toldBy(graph))) return { file, state: 'other family', nodes: classes, missing };
   return { file, state: missing.length > 0 ? 'lacks nodes' : 'whole', nodes: classes, missing };
 }
 

@@ -28,7 +28,7 @@ async function look(browser: Browser, url: string, device: string, options: Brow
   else await page.locator('.painter canvas').click();
   await page.waitForFunction('document.querySelector("button[aria-label=Undo]")?.disabled === false');
   await check(page, 'inpaint', device);
-  for (const view of ['gallery', 'grid', 'compare']) {
+  for (const view of ['gallery', 'grid', 'workflow', 'compare']) {
     await page.getByRole('link', { name: new RegExp(view, 'i') }).click();
     if (view === 'compare') for (const at of [0, 1]) await page.locator('.tray button').nth(at).click();
     await check(page, view, device);

@@ -15,6 +15,7 @@ import {
   startPage,
   withoutPage,
 } from './open-page.ts';
+import { defaultGraph } from '../parity/comfyui/graphs.ts';
 
 test('The page with a server', { skip: withoutPage }, async (t) => {
   const { host, browser } = await startPage(t, servePage);
@@ -91,6 +92,29 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     const inside = difference(first.image, inpainted, (x) => x > 85 && x < 95);
     const outside = difference(first.image, inpainted, (x) => x < 60);
     assert.ok(outside < 1 && inside > 4 * outside, `levels changed: ${inside} inside the mask, ${outside} outside`);
+  });
+
+  await t.test('a workflow of a file is a form that runs, and its picture opens it again', async () => {
+    const { page } = opened;
+    const graph = JSON.stringify(defaultGraph({ checkpoint: 'pocket.safetensors', steps: 12, size: 128 }));
+    await dropFiles(page, [{ name: 'mine.json', type: 'application/json', content: Buffer.from(graph) }]);
+    const form = page.getByRole('form', { name: 'mine.json' });
+    await form.getByLabel('text').first().fill('red apple');
+    await form.getByLabel('seed').fill('18446744073709551615');
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByAltText('Unfinished').waitFor();
+    const made = page.getByAltText('ComfyUI_00001_.png');
+    await made.waitFor();
+    await screenshot(page, 'workflow-light-desktop');
+    const numbers = await made.evaluate(async (element) => [
+      ...new Uint8Array(await (await fetch((element as HTMLImageElement).src)).arrayBuffer()),
+    ]);
+    await dropFiles(page, [{ name: 'made.png', type: 'image/png', content: Uint8Array.from(numbers) }]);
+    await page.getByRole('button', { name: 'Open its workflow' }).click();
+    const again = page.getByRole('form', { name: 'made.png' });
+    assert.equal(await again.getByLabel('text').first().inputValue(), 'red apple');
+    assert.equal(await again.getByLabel('seed').inputValue(), '18446744073709551615');
+    await page.getByRole('link', { name: 'Create' }).click();
   });
 
   await t.test('the gallery survives a reload; pictures are searched, opened, deleted and brought back', async () => {

@@ -5,8 +5,9 @@ import type { PictureEngine, PictureJob } from './engines/picture-engine.ts';
 import type { AxisChoice, Grid } from './grid/grid-run.ts';
 import type { Picture } from './history/picture-database.ts';
 import type { Settings, Task } from './settings/settings.ts';
+import type { WorkflowFile } from './workflow/opened-workflow.ts';
 
-export const views = ['create', 'gallery', 'grid', 'compare'] as const;
+export const views = ['create', 'gallery', 'grid', 'workflow', 'compare'] as const;
 export type View = (typeof views)[number];
 
 /** A job under way. */
@@ -64,6 +65,8 @@ export interface StudioState {
   readonly grid?: Grid;
   readonly dialog?: 'engine' | 'shortcuts' | 'adapters' | 'styles';
   readonly notice?: Notice;
+  /** The workflow that is open. */
+  readonly workflow?: WorkflowFile;
   /** A dropped picture, to ask the user about. */
   readonly dropped?: File;
 }

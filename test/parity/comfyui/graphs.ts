@@ -11,6 +11,8 @@ export interface GraphChanges {
   readonly cfg?: number;
   readonly negative?: string;
   readonly checkpoint?: string;
+  /** Pixels of a side. */
+  readonly size?: number;
 }
 
 export function defaultGraph({
@@ -22,6 +24,7 @@ export function defaultGraph({
   cfg = 7,
   negative = 'text, watermark',
   checkpoint = 'sd1.safetensors',
+  size = 64,
 }: GraphChanges = {}) {
   return {
     3: {
@@ -40,7 +43,7 @@ export function defaultGraph({
       },
     },
     4: { class_type: 'CheckpointLoaderSimple', inputs: { ckpt_name: checkpoint } },
-    5: { class_type: 'EmptyLatentImage', inputs: { width: 64, height: 64, batch_size: batch } },
+    5: { class_type: 'EmptyLatentImage', inputs: { width: size, height: size, batch_size: batch } },
     6: { class_type: 'CLIPTextEncode', inputs: { text, clip: ['4', 1] } },
     7: { class_type: 'CLIPTextEncode', inputs: { text: negative, clip: ['4', 1] } },
     8: { class_type: 'VAEDecode', inputs: { samples: ['3', 0], vae: ['4', 2] } },

@@ -38,7 +38,7 @@ export function rememberChoice(choice: EngineChoice): void {
   }
 }
 
-function serverAddress({ server, apiKey }: EngineChoice): ServerAddress {
+export function serverAddress({ server, apiKey }: EngineChoice): ServerAddress {
   const base =
     server.trim() === ''
       ? new URL('.', document.baseURI).href

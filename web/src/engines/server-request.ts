@@ -17,10 +17,30 @@ export class ServerError extends Error {
   }
 }
 
+/** What ComfyUI's API says of the nodes of a workflow that it refuses. */
+type NodeErrors = Readonly<
+  Record<string, { class_type: string; errors: readonly { readonly message: string; readonly details: string }[] }>
+>;
+
+const nodeLines = (nodes: NodeErrors = {}): readonly string[] =>
+  Object.entries(nodes).flatMap(([id, { class_type, errors }]) =>
+    errors.map(({ message, details }) => `Node ${id} (${class_type}): ${message}: ${details}.`),
+  );
+
 /** The words in an error's body, whichever API it comes from. */
 function messageOf(body: unknown): string | undefined {
   if (typeof body !== 'object' || body === null) return undefined;
-  const { error, detail } = body as { readonly error?: unknown; readonly detail?: unknown };
+  const {
+    error,
+    detail,
+    node_errors: nodes,
+  } = body as {
+    readonly error?: unknown;
+    readonly detail?: unknown;
+    readonly node_errors?: NodeErrors;
+  };
+  const [first, ...more] = nodeLines(nodes);
+  if (first !== undefined) return more.length > 0 ? `${first} (and ${more.length} more)` : first;
   if (typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string')
     return error.message;
   if (typeof detail === 'string') return detail;
@@ -37,18 +57,28 @@ function messageOf(body: unknown): string | undefined {
 export async function ask(
   { base, apiKey }: ServerAddress,
   path: string,
-  init: { readonly method?: string; readonly body?: unknown; readonly signal?: AbortSignal } = {},
+  init: {
+    readonly method?: string;
+    /** Sent as JSON. */
+    readonly body?: unknown;
+    /** JSON as text. */
+    readonly text?: string;
+    readonly form?: FormData;
+    readonly signal?: AbortSignal;
+  } = {},
 ): Promise<Response> {
-  const { method = init.body === undefined ? 'GET' : 'POST', body, signal } = init;
+  const { body, form, signal, text = body === undefined ? undefined : JSON.stringify(body) } = init;
+  const sent = form ?? text;
+  const { method = sent === undefined ? 'GET' : 'POST' } = init;
   let response: Response;
   try {
     response = await fetch(new URL(path.replace(/^\//, ''), base), {
       method,
       headers: {
         ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(text === undefined ? {} : { 'content-type': 'application/json' }),
       },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(sent === undefined ? {} : { body: sent }),
       ...(signal ? { signal } : {}),
     });
   } catch (cause) {

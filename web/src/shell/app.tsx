@@ -8,6 +8,7 @@ import { CreateView } from '../create/create-view.tsx';
 import { GalleryView } from '../gallery/gallery-view.tsx';
 import { GridView } from '../grid/grid-view.tsx';
 import { useStudio, type View } from '../studio.ts';
+import { WorkflowView } from '../workflow/workflow-view.tsx';
 import { DropZone } from './drop-zone.tsx';
 import { DroppedPicture } from './dropped-picture.tsx';
 import { EngineDialog } from './engine-dialog.tsx';
@@ -22,6 +23,7 @@ const views: { readonly [K in View]: () => React.ReactNode } = {
   gallery: GalleryView,
   compare: CompareView,
   grid: GridView,
+  workflow: WorkflowView,
 };
 
 /** The title of the tab: progress of the picture. */

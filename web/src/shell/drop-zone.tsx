@@ -5,16 +5,23 @@ import { rasterPicture } from '../history/raster-picture.ts';
 import { settingsOfText } from '../settings/from-picture.ts';
 import { addModels } from '../engines/own-models.ts';
 import { studio } from '../studio.ts';
+import { readWorkflowFile } from '../workflow/opened-workflow.ts';
 
+const isWorkflow = ({ name }: File): boolean => /\.json$/i.test(name);
 const isModel = ({ name }: File): boolean => /\.(safetensors|ckpt|pt|ya?ml)$/i.test(name);
 
 async function takeFiles(files: readonly File[]): Promise<void> {
   const models = files.filter(isModel);
   const picture = files.find(({ type }) => type.startsWith('image/'));
   try {
+    const workflow = files.find(isWorkflow);
     if (models.length > 0) await addModels(models);
+    else if (workflow) studio.set({ view: 'workflow', workflow: await readWorkflowFile(workflow) });
     else if (picture) studio.set({ dropped: await rasterPicture(picture) });
-    else throw new Error(`${files[0]?.name ?? 'This'} is neither a picture nor a checkpoint (.safetensors, .ckpt).`);
+    else
+      throw new Error(
+        `${files[0]?.name ?? 'This'} is neither a picture, nor a checkpoint (.safetensors, .ckpt), nor a workflow (.json).`,
+      );
   } catch (error) {
     studio.set({ notice: { kind: 'error', text: (error as Error).message } });
   }
@@ -75,7 +82,7 @@ export function DropZone({ children }: { readonly children: ReactNode }) {
           <p>
             Drop a picture to read its settings or begin from it,
             <br />
-            or a checkpoint to use it.
+            or a checkpoint or a workflow to use it.
           </p>
         </div>
       )}

@@ -7,6 +7,7 @@ import { type FoundSettings, settingsOfPicture } from '../settings/from-picture.
 import { settingRows } from '../settings/settings.ts';
 import { SettingsTable } from '../settings/settings-table.tsx';
 import { studio, useStudio } from '../studio.ts';
+import { type WorkflowFile, workflowInPicture } from '../workflow/opened-workflow.ts';
 import { Modal } from './modal.tsx';
 
 /** The picture as stored in the gallery. */
@@ -33,9 +34,11 @@ async function pictureOf(file: File, found: FoundSettings | undefined): Promise<
 export function DroppedPicture() {
   const { dropped } = useStudio();
   const [found, setFound] = useState<FoundSettings>();
+  const [workflow, setWorkflow] = useState<WorkflowFile>();
   const [read, setRead] = useState(false);
   useEffect(() => {
     setFound(undefined);
+    setWorkflow(undefined);
     setRead(false);
     if (!dropped) return;
     let current = true;
@@ -46,6 +49,9 @@ export function DroppedPicture() {
         setFound(settings);
         setRead(true);
       });
+    void workflowInPicture(dropped)
+      .catch(() => undefined)
+      .then((carried) => current && setWorkflow(carried));
     return () => {
       current = false;
     };
@@ -88,6 +94,15 @@ export function DroppedPicture() {
             <button type="button" onClick={() => studio.begin('img2img', dropped)}>
               Begin from it
             </button>
+            {workflow && (
+              <button
+                type="button"
+                className={found ? undefined : 'primary'}
+                onClick={() => studio.set({ view: 'workflow', workflow, dropped: undefined })}
+              >
+                Open its workflow
+              </button>
+            )}
             {found && (
               <button type="button" className="primary" onClick={() => studio.applySettings(found.settings)}>
                 Use these settings

@@ -8,6 +8,7 @@ const entries: readonly (readonly [view: View, label: string, icon: IconName])[]
   ['create', 'Create', 'brush'],
   ['gallery', 'Gallery', 'picture'],
   ['grid', 'Grid', 'grid'],
+  ['workflow', 'Workflow', 'workflow'],
   ['compare', 'Compare', 'compare'],
 ];
 

@@ -100,6 +100,13 @@ const paths = {
       <path d="M10 3.5a6.5 6.5 0 0 1 0 13Z" fill="currentColor" />
     </>
   ),
+  workflow: (
+    <>
+      <rect x="2.5" y="4" width="5" height="5" rx="1.2" />
+      <rect x="12.5" y="11" width="5" height="5" rx="1.2" />
+      <path d="M7.5 6.5H10v7h2.5" />
+    </>
+  ),
   previous: <path d="m12 4-6 6 6 6" />,
   next: <path d="m8 4 6 6-6 6" />,
 } satisfies Readonly<Record<string, ReactNode>>;
