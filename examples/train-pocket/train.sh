@@ -24,5 +24,5 @@ train autoencoder-pictures ae2
 train pocket pocket
 run "$recipes/train-features.ts" data/pictures features.safetensors 600 "$threads"
 sd eval reconstruction --model ae2/model.safetensors --real data/captioned --output eval
-sd eval guidance --model pocket/model.safetensors --real data/captioned --features features.safetensors --steps 25 --output eval
+sd eval guidance --model pocket/model.safetensors --real data/captioned --features features.safetensors --sampler ddim --steps 25 --output eval
 echo "The model is $(pwd)/pocket/model.safetensors and .yaml; its measures are in $(pwd)/eval."

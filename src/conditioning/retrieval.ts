@@ -166,13 +166,34 @@ export function joinNeighbours(
   return concatenate([context, found.embeddings], 1);
 }
 
-/** A conditioner of CLIP's vector whose empty condition is zeros, with neighbours from a database if one is given. */
-export function retrievalConditioner(own: Conditioner, options?: RetrievalOptions): Conditioner {
+/** The vector of a picture in every place of a context [b, n, width]. Throws `invalid-argument` for one of another width. */
+function askedByPicture({ shape }: Tensor, query: Tensor<'float32'>): Tensor<'float32'> {
+  const unit = unitRowsOf(query).data;
+  if (unit.length !== shape.at(-1))
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The vector of the picture is ${unit.length} wide, and the condition ${shape.at(-1)}. Use the CLIP that the model was trained with.`,
+    );
+  return float32(
+    shape,
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => unit[i % unit.length] as number),
+  );
+}
+
+/**
+ * A conditioner of CLIP's vector whose empty condition is zeros, with neighbours from a database if one is given. `query` is the vector of a
+ * picture [1, width], which stands in place of the text's.
+ */
+export function retrievalConditioner(
+  own: Conditioner,
+  options?: RetrievalOptions,
+  query?: Tensor<'float32'>,
+): Conditioner {
   const joined = (inputs: NetworkInputs): NetworkInputs => {
     const { context } = inputs;
-    return options && context
-      ? { ...inputs, context: joinNeighbours(expectDType(context, 'float32'), options) }
-      : inputs;
+    if (!context) return inputs;
+    const asked = query ? askedByPicture(context, query) : expectDType(context, 'float32');
+    return { ...inputs, context: options ? joinNeighbours(asked, options) : asked };
   };
   return {
     ...own,

@@ -22,6 +22,7 @@ export type { DataSetFilter, JudgeOptions, Reason, Verdict } from './data-set/ju
 export { type Place, start as startOfData } from './data-set/blocks.ts';
 export { type JudgedSample, judgedSamples, type JudgedSamplesOptions } from './data-set/judged-samples.ts';
 export { type DataSetStatistics, RunningDataSetStatistics } from './data-set/statistics.ts';
+export { captionList, drawnCaptions } from './caption-list.ts';
 export { type ClipScore, clipScore } from './clip-score.ts';
 export { type FeaturesNetwork, featuresNetwork, joinFeatures, type PictureFeatures } from './features.ts';
 export { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet-distance.ts';

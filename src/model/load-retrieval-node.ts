@@ -19,6 +19,7 @@ import { fileError, openFile } from '../files/byte-source-node.ts';
 import { openNpz } from '../formats/npz.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { toFloat32 } from '../tensor/convert.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { withNames } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
@@ -79,6 +80,8 @@ export interface RetrievalModelOptions {
   readonly neighbours?: number | undefined;
   /** Copies of the text's vector. Default 1. */
   readonly repeat?: number | undefined;
+  /** CLIP's vector of a picture [1, width], in place of the prompt's. */
+  readonly query?: Tensor<'float32'> | undefined;
   readonly onFound?: ((found: Neighbours) => void) | undefined;
   readonly config?: string | undefined;
   /** Default: the averaged weights where the file has them, as in the original. */
@@ -127,7 +130,7 @@ async function openModelAt(path: string, { config, ema }: RetrievalModelOptions)
 
 /** Opens a retrieval-augmented model for `generate` and the like. */
 export async function loadRetrievalModel(path: string, options: RetrievalModelOptions): Promise<Model> {
-  const { engine, ownsEngine = false, database, neighbours = 10, repeat = 1, precision, onFound } = options;
+  const { engine, ownsEngine = false, database, neighbours = 10, repeat = 1, precision, onFound, query } = options;
   const found = database === undefined ? undefined : await openRetrievalDatabase(database);
   const checkpoint = await openModelAt(path, options);
   try {
@@ -143,7 +146,7 @@ export async function loadRetrievalModel(path: string, options: RetrievalModelOp
       precision,
       checkpoint: whole,
       tokenizers: await tokenizersOf(whole.config, {}),
-      conditioner: (own) => retrievalConditioner(own, found && { database: found, count: neighbours, onFound }),
+      conditioner: (own) => retrievalConditioner(own, found && { database: found, count: neighbours, onFound }, query),
     });
   } catch (error) {
     await checkpoint.close();

@@ -150,6 +150,11 @@ test('two folders of pictures, and the plot over guidance scales, by a CLIP from
   const measures = JSON.parse(same.out);
   assert.ok(Math.abs(measures.fid) < 1e-6);
   assert.deepEqual([measures.real, measures.generated, measures.precision], [5, 5, 1]);
+  const prompts = join(output, 'captions.json');
+  const annotations = ['a red disc', ' a blue disc\n', 'a green disc'].map((caption) => ({ caption }));
+  await writeFile(prompts, JSON.stringify({ annotations }));
+  const many = await sd(['eval', 'guidance', '--real', data, '--features', features, '--prompts', prompts, '-n', '4']);
+  assert.match(many.err, /4 prompts were asked for, and there are 3/);
   const swept = await sd([
     'eval',
     'guidance',
@@ -157,6 +162,8 @@ test('two folders of pictures, and the plot over guidance scales, by a CLIP from
     data,
     '--features',
     features,
+    '--prompts',
+    prompts,
     '--count',
     '2',
     '--steps',
@@ -169,7 +176,7 @@ test('two folders of pictures, and the plot over guidance scales, by a CLIP from
   ]);
   assert.equal(swept.code, 0, swept.err);
   const { curves, notes } = JSON.parse(swept.out);
-  assert.equal(notes, '2 captions, 2 steps of ddim, features of features');
+  assert.equal(notes, '2 captions, 2 steps of plms, features of features');
   assert.deepEqual(
     curves.map((curve: { name: string; points: { scale: number }[] }) => [
       curve.name,
@@ -180,6 +187,7 @@ test('two folders of pictures, and the plot over guidance scales, by a CLIP from
   assert.deepEqual((await readdir(output)).sort(), [
     '1-pocket-1.png',
     '1-pocket-3.png',
+    'captions.json',
     'features.safetensors',
     'fid-clip.json',
     'fid-clip.png',

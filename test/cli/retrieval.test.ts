@@ -75,6 +75,24 @@ test('knn2img makes pictures of a prompt and its neighbours, other ones than of 
   assert.match(second.err, /neighbours: 10\d\d, 10\d\d, 10\d\d\n/);
   assert.notDeepEqual(readFileSync(alone), readFileSync(near));
 
+  // A picture in place of the prompt.
+  const image = createImage(24, 20, 3);
+  for (let at = 0; at < image.data.length; at++) image.data[at] = (at * 5) % 256;
+  writeFileSync(join(folder, 'query.png'), await nodeImageCodec.encode(image, { format: 'png' }));
+  const [lone, sought] = [join(folder, 'lone.png'), join(folder, 'sought.png')];
+  const asked = (...more: string[]) =>
+    sd([
+      ...['knn2img', '--query-image', join(folder, 'query.png'), '--ckpt', model, '--clip', clipFile, '--threads', '1'],
+      ...['--steps', '2', '--H', '16', '--W', '16', '--no-watermark', ...more],
+    ]);
+  const byPicture = await asked('-o', lone);
+  assert.equal(byPicture.code, 0, byPicture.err);
+  const found = await asked('-o', sought, '--database', database, '--knn', '3');
+  assert.match(found.err, /neighbours: 10\d\d, 10\d\d, 10\d\d\n/);
+  assert.notEqual(/neighbours.*/.exec(found.err)?.[0], /neighbours.*/.exec(second.err)?.[0]);
+  assert.equal(new Set([alone, near, lone, sought].map((path) => readFileSync(path, 'base64'))).size, 4);
+  assert.match((await asked('a house', '-o', join(folder, 'no.png'))).err, /in place of the prompt/);
+
   const many = await run('-o', join(folder, 'no.png'), '--database', database, '--knn', '31');
   assert.match(many.err, /31 neighbours were asked for; the database has 30 rows/);
   await writeFileAtomic(join(folder, 'empty.npz'), [writeNpz({ embedding: generator.randn([0, 32]) })]);

@@ -72,10 +72,10 @@ test("sd eval adm compares FID and sFID of statistics with a paper's numbers, an
   }) as [string, string];
   writeFileSync(join(folder, 'sampling.json'), JSON.stringify({ steps: 25 }));
   const words = ['eval', 'adm', '--real', files[0], '--made', files[1], '--quiet', '--output', join(folder, 'report')];
-  const made = await sd([...words, '--paper', 'imagenet256-guided']);
+  const made = await sd([...words, '--paper', 'imagenet256-upsampled']);
   assert.equal(made.code, 0, made.err);
   assert.match(made.out, /fid +\d/);
-  assert.match(made.out, /sfid .* 5\.25/);
+  assert.match(made.out, /sfid .* 6\.14/);
   assert.match(made.out, /250 steps .*these pictures have 25/);
   assert.match(readFileSync(join(folder, 'report', 'report.md'), 'utf8'), /What differs from the paper/);
   const same = await sd(['eval', 'adm', '--real', files[0], '--made', files[0], '--quiet', '--json']);

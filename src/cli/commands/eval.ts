@@ -33,6 +33,7 @@ export const evalCommand = defineCommand({
     'sd eval bits --model 64x64_diffusion.pt --real imagenet-validation --count 1000',
     'sd eval reconstruction --model sd-v1-4.ckpt --real photos --size 512 --lpips vgg_lpips.pth',
     'mpirun -n 4 sd eval pictures --real photos --made samples --features inception.pth',
+    'sd eval guidance --model sd-v1-4.ckpt --real val2017 --prompts captions_val2017.json --count 10000 --features inception.pth --clip clip.safetensors',
     'sd eval guidance --model sd-v1-4.ckpt --model sd-v1-5.safetensors --real coco --features inception.pth --clip clip-vit-large-patch14.safetensors --count 1000',
   ],
   run: (context, [word = ''], values) =>

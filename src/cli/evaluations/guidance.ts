@@ -31,6 +31,22 @@ function namesOf(paths: readonly string[]): readonly string[] {
   });
 }
 
+/** So many captions of a folder, spread over it, because it may be sorted by subject. */
+function spread(captions: readonly string[], wanted: number): readonly string[] {
+  const count = Math.min(wanted, captions.length);
+  return Array.from({ length: count }, (_, i) => captions[Math.floor((i * captions.length) / count)] as string);
+}
+
+/** Prompts of a file, read before the pictures are. Throws `invalid-argument` for fewer than are wanted. */
+async function promptsOf({ prompts: path, count }: Task['values']): Promise<readonly string[] | undefined> {
+  if (path === undefined) return undefined;
+  const { captionList, drawnCaptions } = await import('../../evaluation/caption-list.ts');
+  const { readTextOf } = await import('../../files/open-node.ts');
+  const prompts = captionList(await readTextOf('text', path), path);
+  drawnCaptions(prompts, count);
+  return prompts;
+}
+
 /** The model cards' plot: FID against CLIP score. */
 export async function guidance(task: Task): Promise<void> {
   const { context, values, progress, communicator } = task;
@@ -38,7 +54,9 @@ export async function guidance(task: Task): Promise<void> {
   const { writeGuidanceCurve } = await import('../../evaluation/guidance-curve-node.ts');
   const { makeFolder } = await import('../../files/make-folder-node.ts');
   const { checkFree } = await import('../../files/write-file-node.ts');
+  const { drawnCaptions } = await import('../../evaluation/caption-list.ts');
   const scales = readScales(values.scales);
+  const prompts = await promptsOf(values);
   const features = await task.openFeatures(required(values.features, '--features', 'eval'));
   const clip = values.clip === undefined ? features : await task.openFeatures(values.clip);
   const folder = values.output ?? join('outputs', 'eval');
@@ -46,17 +64,10 @@ export async function guidance(task: Task): Promise<void> {
   for (const ending of communicator.rank === 0 ? ['svg', 'png', 'json'] : [])
     await checkFree(join(folder, `fid-clip.${ending}`), values.force);
   const real = await featuresOf(required(values.real, '--real', 'eval'), undefined, features, task);
-  const count = Math.min(values.count ?? real.captions.length, real.captions.length);
-  // Spread over the folder, which may be sorted by subject.
-  const captions = Array.from(
-    { length: count },
-    (_, i) => real.captions[Math.floor((i * real.captions.length) / count)] as string,
-  );
-  const generate = {
-    seed: readSeed(values.seed),
-    steps: values.steps,
-    sampler: values.sampler,
-  };
+  const generate = { seed: readSeed(values.seed), steps: values.steps, sampler: values.sampler ?? 'plms' };
+  const captions = prompts
+    ? drawnCaptions(prompts, values.count, generate.seed)
+    : spread(real.captions, values.count ?? real.captions.length);
   const curves: GuidanceCurve[] = [];
   const names = values.models && namesOf(values.models);
   for (const [i, path] of (values.models ?? [undefined]).entries()) {
@@ -93,7 +104,7 @@ export async function guidance(task: Task): Promise<void> {
     curves.push({ name, points });
   }
   if (communicator.rank > 0) return;
-  const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${nameOf(required(values.features, '--features', 'eval'))}`;
+  const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${generate.sampler}, features of ${nameOf(required(values.features, '--features', 'eval'))}`;
   const paths = await writeGuidanceCurve(folder, curves, { notes, replace: values.force });
   if (values.json)
     context.out.write(`${await readFile(paths.find((path) => path.endsWith('.json')) as string, 'utf8')}`);

@@ -46,7 +46,7 @@ export const evalOptions = {
   ),
   count: integer(
     ['--count', '-n'],
-    'number of pictures: the first N; for guidance, N captions spread over the folder (default: all)',
+    'number of pictures: the first N; for guidance, N captions spread over the folder, or N prompts (default: all)',
     { min: 1 },
   ),
   size: integer(
@@ -58,7 +58,12 @@ export const evalOptions = {
   ),
   scales: text(['--scales'], 'X,…', 'guidance scales (default: 1.5,2,3,4,5,6,7,8)'),
   steps: integer(['--steps'], 'sampling steps (default: 50)', { min: 1, max: 1000 }),
-  sampler: text(['--sampler'], 'NAME', 'sampler (default: ddim)'),
+  sampler: text(['--sampler'], 'NAME', 'sampler (default: plms)'),
+  prompts: text(
+    ['--prompts'],
+    'FILE',
+    "guidance: prompts, one per line, or COCO's captions_val2017.json; --count of them are drawn at random (default: captions of --real)",
+  ),
   seed: text(['--seed'], 'N', 'seed for pictures and random subsets (default: 42)'),
   output: text(['--output', '-o'], 'DIR', 'folder for plot, JSON and grids (default: outputs/eval)'),
   device: engineOptions.device,
