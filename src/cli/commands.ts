@@ -59,6 +59,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/upscale.ts')).upscale,
   },
   {
+    name: 'restore-faces',
+    summary: 'make the faces of pictures clear',
+    load: async () => (await import('./commands/restore-faces.ts')).restoreFacesCommand,
+  },
+  {
     name: 'preprocess',
     summary: 'draw edges, lines, depth or a pose for a control network',
     load: async () => (await import('./commands/preprocess.ts')).preprocess,

@@ -96,9 +96,15 @@ export function blurBytes<C extends Channels>(image: Image<C>, sigma: number): I
 }
 
 /** The same of float32 pictures. */
-export function blurFloats(image: FloatImage, sigma: number): FloatImage {
+export const blurFloats = (image: FloatImage, sigma: number): FloatImage => blurFloatsBy(image, windowFor(sigma, 4));
+
+/** `cv2.GaussianBlur(image, (size, size), 0)` of float32 pictures from windows of 9 pixels on: the deviation follows from the size. */
+export const blurFloatsOfSize = (image: FloatImage, size: number): FloatImage =>
+  blurFloatsBy(image, { size, sigma: 0.3 * ((size - 1) * 0.5 - 1) + 0.8 });
+
+function blurFloatsBy(image: FloatImage, window: BlurWindow): FloatImage {
   const { width, height, channels, data } = image;
-  const weights = weightsOf(windowFor(sigma, 4)).map(Math.fround);
+  const weights = weightsOf(window).map(Math.fround);
   const across = new Float32Array(data.length);
   const down = new Float32Array(data.length);
   sumsAlong(data, across, width, channels, weights);

@@ -26,14 +26,14 @@ const architectures: readonly UpscalerArchitecture[] = [
 const wrappers = ['params_ema.', 'params-ema.', 'params.', 'state_dict.', 'model_state_dict.', 'module.'];
 
 /** The weights without the wrappers of training code. */
-function unwrapped(source: WeightSource): WeightSource {
+export function withoutWrappers(source: WeightSource): WeightSource {
   const wrapper = wrappers.find((prefix) => hasPrefix(source.entries, prefix));
-  return wrapper === undefined ? source : unwrapped(withoutPrefix(source, wrapper));
+  return wrapper === undefined ? source : withoutWrappers(withoutPrefix(source, wrapper));
 }
 
 /** The upscaler in a file, or undefined if it has none. */
 export function detectUpscaler(source: WeightSource, options?: ReadOptions): UpscalerNetwork | undefined {
-  const bare = unwrapped(source);
+  const bare = withoutWrappers(source);
   return architectures.find(({ matches }) => matches(bare.entries))?.read(bare, options);
 }
 

@@ -1,0 +1,26 @@
+/** A network that finds or restores faces, as read from its published file. */
+
+import type { Graph } from '../../graph/graph.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+
+/** Finds faces. */
+export interface FaceDetectorNetwork {
+  readonly kind: 'detector';
+  readonly title: string;
+  readonly weights: WeightSource;
+  /** The graph for pictures of a size: `x` [1, 3, h, w], blue first, 0 to 255 less the mean → `boxes`, `scores`, `landmarks` for each prior. */
+  readonly trace: (size: readonly [height: number, width: number]) => Graph;
+}
+
+/** Restores aligned faces. */
+export interface FaceRestorerNetwork {
+  readonly kind: 'restorer';
+  readonly title: string;
+  readonly weights: WeightSource;
+  /** Side of the square that it takes, pixels. */
+  readonly side: number;
+  /** `x` [1, 3, side, side] in [-1, 1], and `w` [1]: how far it follows the given face, 0 to 1 → `out` as `x`. */
+  readonly trace: () => Graph;
+}
+
+export type FaceNetwork = FaceDetectorNetwork | FaceRestorerNetwork;
