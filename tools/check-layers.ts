@@ -48,6 +48,8 @@ const within: Readonly<Record<string, readonly string[]>> = {
   // Maps of a control network's pictures are drawn while it is trained.
   training: ['pipelines', 'preprocessors'],
   evaluation: ['pipelines', 'training'],
+  // A network that finds faces runs as the networks of preprocessors do.
+  upscaling: ['preprocessors'],
 };
 
 /** Packages that only exist in Node; importing one makes a file platform-specific. */
