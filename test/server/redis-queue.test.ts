@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
+import type { RedisConnection } from '../../src/server/queue/redis-connection.ts';
 import { openRedisQueue } from '../../src/server/queue/redis-queue.ts';
+import { RedisTaker } from '../../src/server/queue/redis-taker.ts';
 import { openRedisStore } from '../../src/server/store/redis-store.ts';
 import { testQueue } from './queue-conformance.ts';
 import { newJob, result } from './queue-jobs.ts';
@@ -72,4 +74,31 @@ test('redis: messages of other programs on the channel are passed over', { skip:
   queue.publish({ kind: 'step', id: 'ours', done: 1, total: 2, step: 1, steps: 2, pictures: 0 });
   assert.equal(await heard, 'ours');
   await queue.close();
+});
+
+test('redis: a job whose lock is lost while it is put back does not hold up the next one', async () => {
+  const bullOf = (owner: string) => ({
+    id: owner,
+    data: { ...newJob(), id: owner, owner },
+    priority: 1,
+    moveToWait: async () => {
+      throw new Error(`Missing lock for job ${owner}. moveJobFromActiveToWait`);
+    },
+  });
+  const jobs = [bullOf('alice'), bullOf('bob')];
+  const nothing = async (): Promise<void> => {};
+  const taker = new RedisTaker({
+    options: { lockMilliseconds: 600_000, onError: assert.fail },
+    redis: { eval: nothing, hdel: nothing },
+    worker: { getNextJob: async () => jobs.shift() },
+    isCancelled: async () => false,
+    key: (...parts: readonly string[]) => parts.join(':'),
+    bullKey: (id: string) => id,
+  } as unknown as RedisConnection);
+  const taken = await taker.takeNow(1, new Set(['alice']));
+  taker.close();
+  assert.deepEqual(
+    taken.map(({ id }) => id),
+    ['bob'],
+  );
 });

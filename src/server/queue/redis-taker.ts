@@ -11,6 +11,11 @@ const passedOver = 16;
 /** BullMQ's words for a job whose lock is another's. */
 const lostLock = ['missing lock', 'missing key', 'not in the active state', 'lock mismatch'];
 
+function isLost(error: unknown): boolean {
+  const message = error instanceof Error ? error.message.toLowerCase() : '';
+  return lostLock.some((words) => message.includes(words));
+}
+
 export class RedisTaker {
   readonly #connection: RedisConnection;
   readonly #held = new Map<string, Taken>();
@@ -56,15 +61,20 @@ export class RedisTaker {
       await end(mine);
       return true;
     } catch (error) {
-      const message = error instanceof Error ? error.message.toLowerCase() : '';
-      if (lostLock.some((words) => message.includes(words))) return false;
+      if (isLost(error)) return false;
       throw error;
     }
   }
 
+  /** A job whose lock is lost is another's: there is nothing to put back. */
   async putBack({ bull, token }: Taken): Promise<void> {
+    this.#held.delete(bull.data.id);
     await this.#connection.redis.eval(notBegunScript, '1', this.#connection.bullKey(String(bull.id)));
-    await bull.moveToWait(token);
+    try {
+      await bull.moveToWait(token);
+    } catch (error) {
+      if (!isLost(error)) throw error;
+    }
   }
 
   async #next(): Promise<Taken | undefined> {
@@ -72,7 +82,11 @@ export class RedisTaker {
       const token = randomUUID();
       const bull = (await this.#connection.worker.getNextJob(token, { block: false })) as Bull | undefined;
       if (!bull?.id) return undefined;
-      if (!(await this.#connection.isCancelled(bull.id))) return { bull, token };
+      if (!(await this.#connection.isCancelled(bull.id))) {
+        // Its lock is kept from now on: taking more can last longer than a lock.
+        this.#held.set(bull.data.id, { bull, token });
+        return { bull, token };
+      }
       await bull.moveToFailed(this.#connection.final('cancelled'), token).catch(this.#connection.options.onError);
     }
   }
@@ -95,7 +109,18 @@ export class RedisTaker {
   async takeNow(pictures: number, barred: ReadonlySet<string>): Promise<readonly Job[]> {
     const first = await this.#first(barred);
     if (!first) return [];
-    const taken = [first];
+    const taken: [Taken, ...Taken[]] = [first];
+    try {
+      return await this.#takeWith(taken, pictures);
+    } catch (error) {
+      for (const one of taken) await this.putBack(one).catch(this.#connection.options.onError);
+      throw error;
+    }
+  }
+
+  /** Adds to the first job those that can be made with it. */
+  async #takeWith(taken: [Taken, ...Taken[]], pictures: number): Promise<readonly Job[]> {
+    const [first] = taken;
     const wanted = batchKey(first.bull.data);
     let room = pictures - pictureCount(first.bull.data);
     while (room > 0 && wanted !== first.bull.data.id) {
@@ -117,8 +142,7 @@ export class RedisTaker {
       String(Math.max(0, first.bull.priority - 1)),
     );
     return Promise.all(
-      taken.map(async ({ bull, token }) => {
-        this.#held.set(bull.data.id, { bull, token });
+      taken.map(async ({ bull }) => {
         await this.#connection.redis.hdel(this.#connection.key('turns', bull.data.owner), bull.data.id);
         return jobOf(bull, 'running');
       }),
