@@ -3,11 +3,14 @@
  *
  *     node --import ./tools/typescript.mjs bench/rank-speed.ts efficiency [steps]
  *     node --import ./tools/typescript.mjs bench/rank-speed.ts measure RANKS [steps] [options of mpirun …]
+ *     node --import ./tools/typescript.mjs bench/rank-speed.ts network [steps]
  *     node --import ./tools/typescript.mjs bench/rank-speed.ts model COMPUTE BYTES BANDWIDTH LATENCY [packs]
  *
  * `efficiency` compares the images a second of 2 ranks with one thread each with those of 1 rank with 2 threads, at the same whole batch, in
- * turn; about two minutes on a quiet machine with two cores. `measure` prints the step time of one setting with its shares. `model` prints the
- * step time for 1 to 256 ranks of a network: seconds of compute, bytes of gradients, bytes a second and seconds of latency of a link.
+ * turn; about two minutes on a quiet machine with two cores. `measure` prints the step time of one setting with its shares. `network` puts the
+ * model beside runs of 2 and 4 ranks on a slowed loopback (Linux, root, Open MPI): `tc tbf` lets 1000 and 200 Mbit a second through the loopback of a
+ * network namespace, which all ranks share; it adds no latency. About two minutes. `model` prints the step time for 1 to 256 ranks of a network:
+ * seconds of compute, bytes of gradients, bytes a second and seconds of latency of a link.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -123,13 +126,18 @@ async function steps(count: number, batch: number, threads: number, parts: numbe
 
 interface Measured {
   readonly step_s: number;
+  readonly communication_s: number;
+  readonly parameters: number;
   readonly images_per_s: number;
 }
 
-function run(ranks: number, words: readonly string[], options: readonly string[] = []): Measured {
+/** Starts ranks; with `before`, commands of a shell, in a network namespace of their own. */
+function run(ranks: number, words: readonly string[], options: readonly string[] = [], before?: string): Measured {
   const mpirun = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', ...options, '-n', String(ranks)];
   const node = [process.execPath, '--import', './tools/typescript.mjs', 'bench/rank-speed.ts', 'rank', ...words];
-  const line = execFileSync('mpirun', [...mpirun, ...node], { cwd: root, encoding: 'utf8' }).trim();
+  const inNamespace = before === undefined ? [] : ['unshare', '-n', 'sh', '-c', `${before} && exec "$0" "$@"`];
+  const [program = '', ...given] = [...inNamespace, 'mpirun', ...mpirun, ...node];
+  const line = execFileSync(program, given, { cwd: root, encoding: 'utf8' }).trim();
   process.stdout.write(`${line}\n`);
   return JSON.parse(line) as Measured;
 }
@@ -143,8 +151,9 @@ function efficiency(count: number): void {
     speeds.one.push(run(1, [String(count), '8', '2', '1']).images_per_s);
     speeds.two.push(run(2, [String(count), '4', '1', '1']).images_per_s);
   }
+  const [one, two] = [median(speeds.one), median(speeds.two)];
   process.stdout.write(
-    `2 ranks x 1 thread reach ${(median(speeds.two) / median(speeds.one)).toFixed(3)} of the images a second of 1 rank x 2 threads\n`,
+    `${JSON.stringify({ one_rank_two_threads_images_per_s: one, two_ranks_one_thread_images_per_s: two, ratio: two / one })}\n`,
   );
 }
 
@@ -161,6 +170,26 @@ function stepTime(
   const moving = (messages / ranks) * (given.bytes / given.bandwidth);
   const waiting = given.latency * (messages * given.packs + 2 * Math.log2(ranks));
   return given.compute + moving + waiting;
+}
+
+/** Runs on a slowed loopback beside the model, whose compute is that of as many ranks on a fast one. */
+function network(count: number): void {
+  const tcp = ['--mca', 'btl', 'self,tcp', '--mca', 'btl_tcp_if_include', 'lo'];
+  const words = [String(count), '4', '1', '1'];
+  for (const ranks of [2, 4]) {
+    const fast = run(ranks, words, tcp, 'ip link set lo up');
+    const compute = fast.step_s - fast.communication_s;
+    for (const megabits of [1000, 200]) {
+      const slow = `ip link set lo up && tc qdisc add dev lo root tbf rate ${megabits}mbit burst 256kb latency 400ms`;
+      const { step_s: measured } = run(ranks, words, tcp, slow);
+      // The ranks send through one loopback, so each has its share of the rate.
+      const bandwidth = (megabits * 1e6) / 8 / ranks;
+      const predicted = stepTime(ranks, { compute, bytes: 4 * fast.parameters, bandwidth, latency: 0, packs: 1 });
+      process.stdout.write(
+        `${JSON.stringify({ ranks, megabits, compute_s: compute, predicted_s: predicted, measured_s: measured, ratio: measured / predicted })}\n`,
+      );
+    }
+  }
 }
 
 function model([
@@ -182,5 +211,6 @@ if (what === 'rank') {
   const [count = 10, batch = 4, threads = 1, parts = 1] = words.map(Number);
   await steps(count, batch, threads, parts);
 } else if (what === 'measure') run(Number(words[0] ?? 2), [words[1] ?? '10', '4', '1', '1'], words.slice(2));
+else if (what === 'network') network(Number(words[0] ?? 10));
 else if (what === 'model') model(words.map(Number));
 else efficiency(Number(words[0] ?? 20));

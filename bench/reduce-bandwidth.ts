@@ -1,13 +1,14 @@
 /**
  * Reduction of 100 million floats through the Communicator, in turn with a C program that calls the same MPI (bench/peers/reduce_bandwidth.c,
- * compiled by mpicc). Prints seconds and bandwidth of both; the bandwidth is the bytes of the array by the time.
+ * compiled by mpicc). Prints a line of JSON with seconds and bandwidth of both (bytes of the array by the time) and the ratio
+ * of the bandwidths.
  *
  *     node --import ./tools/typescript.mjs bench/reduce-bandwidth.ts [ranks] [floats] [rounds]
  *
- * MPICC is another compiler with its options. On a quiet machine with two cores it takes about a minute and 2 GB of memory.
+ * MPICC is another compiler with its options, for the MPI of `mpirun`. On a quiet machine with two cores it takes about a minute and 2 GB of memory.
  */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +32,26 @@ async function reduce(count: number, rounds: number): Promise<void> {
   await communicator[Symbol.asyncDispose]();
 }
 
-const mpirun = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'];
+/** Compilers and launchers by MPI: the first whose compiler works is used, or MPICC with the first launcher. */
+const openMpi = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'];
+const mpis = [
+  { compiler: process.env['MPICC'] ?? 'mpicc', launcher: ['mpirun', ...openMpi] },
+  { compiler: 'mpicc.openmpi', launcher: ['mpirun.openmpi', ...openMpi] },
+  { compiler: 'mpicc.mpich', launcher: ['mpiexec.hydra'] },
+] as const;
+
+/** Compiles the C program and gives the launcher of its MPI. */
+function compiled(program: string): readonly string[] {
+  const source = join(root, 'bench/peers/reduce_bandwidth.c');
+  for (const { compiler, launcher } of mpis) {
+    const [command = '', ...options] = compiler.split(' ');
+    if (spawnSync(command, ['-O2', '-o', program, source, ...options]).status === 0) return launcher;
+  }
+  throw new Error(
+    `none of ${mpis.map(({ compiler }) => compiler).join(', ')} compiles ${source}: install the headers of an MPI`,
+  );
+}
+
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
@@ -39,10 +59,9 @@ function compare(ranks: number, count: number, rounds: number): void {
   const folder = mkdtempSync(join(tmpdir(), 'reduce-'));
   try {
     const program = join(folder, 'reduce');
-    const [compiler = '', ...options] = (process.env['MPICC'] ?? 'mpicc').split(' ');
-    execFileSync(compiler, ['-O2', '-o', program, join(root, 'bench/peers/reduce_bandwidth.c'), ...options]);
+    const [launcher = '', ...before] = compiled(program);
     const on = (words: readonly string[]): number[] =>
-      execFileSync('mpirun', [...mpirun, '-n', String(ranks), ...words], { cwd: root, encoding: 'utf8' })
+      execFileSync(launcher, [...before, '-n', String(ranks), ...words], { cwd: root, encoding: 'utf8' })
         .trim()
         .split('\n')
         .map(Number);
@@ -53,13 +72,21 @@ function compare(ranks: number, count: number, rounds: number): void {
       seconds['stable-diffusion-ts'].push(...on([...node, String(count), '3']).slice(1));
       seconds.C.push(...on([program, String(count), '3']).slice(1));
     }
-    for (const [name, values] of Object.entries(seconds))
-      process.stdout.write(
-        `${name}: median ${median(values).toFixed(3)} s, best ${Math.min(...values).toFixed(3)} s, ${((4 * count) / median(values) / 1e9).toFixed(2)} GB/s\n`,
-      );
-    process.stdout.write(
-      `bandwidth of C reached: ${(median(seconds.C) / median(seconds['stable-diffusion-ts'])).toFixed(2)}\n`,
-    );
+    const of = (values: readonly number[]) => ({
+      median_s: median(values),
+      best_s: Math.min(...values),
+      gigabytes_per_s: (4 * count) / median(values) / 1e9,
+    });
+    const [own, peer] = [of(seconds['stable-diffusion-ts']), of(seconds.C)];
+    const line = {
+      ranks,
+      launcher,
+      floats: count,
+      'stable-diffusion-ts': own,
+      C: peer,
+      ratio: peer.median_s / own.median_s,
+    };
+    process.stdout.write(`${JSON.stringify(line)}\n`);
   } finally {
     rmSync(folder, { recursive: true });
   }

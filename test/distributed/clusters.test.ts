@@ -31,7 +31,8 @@ const podSpec = z.strictObject({
 });
 const replicas = z.strictObject({
   replicas: whole.optional(),
-  restartPolicy: z.enum(['Always', 'OnFailure', 'Never', 'ExitCode']).optional(),
+  // The operator's validation has no others.
+  restartPolicy: z.enum(['OnFailure', 'Never']).optional(),
   template: z.strictObject({ metadata: z.unknown().optional(), spec: podSpec }),
 });
 const mpiJob = z.strictObject({
@@ -41,7 +42,8 @@ const mpiJob = z.strictObject({
   spec: z.strictObject({
     slotsPerWorker: whole.optional(),
     sshAuthMountPath: z.string().optional(),
-    waitForWorkers: z.boolean().optional(),
+    launcherCreationPolicy: z.enum(['AtStartup', 'WaitForWorkersReady']).optional(),
+    runLauncherAsWorker: z.boolean().optional(),
     mpiImplementation: z.enum(['OpenMPI', 'Intel', 'MPICH']).optional(),
     runPolicy: z
       .strictObject({
@@ -50,6 +52,7 @@ const mpiJob = z.strictObject({
         activeDeadlineSeconds: whole.optional(),
         backoffLimit: whole.optional(),
         suspend: z.boolean().optional(),
+        managedBy: z.enum(['kubeflow.org/mpi-operator', 'kueue.x-k8s.io/multikueue']).optional(),
       })
       .optional(),
     mpiReplicaSpecs: z.strictObject({ Launcher: replicas, Worker: replicas }),
