@@ -25,10 +25,8 @@ const toShorten: readonly string[] = [
   'test/page/layout.test.ts',
   'test/page/server-jobs.test.ts',
   'test/parity/readers/adapters.ts',
-  'test/parity/readers/adm-networks.ts',
   'test/parity/readers/lucid.ts',
   'test/server/app.test.ts',
-  'test/server/attacks.test.ts',
   'test/server/clients.test.ts',
   'test/server/fuzz.test.ts',
 ];
