@@ -4,8 +4,6 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import test, { after, before } from 'node:test';
-import { deflateSync } from 'node:zlib';
-import { encodePngChunk, encodePngFile } from '../../src/image/metadata/png-chunks.ts';
 import { hasMoreValues } from '../../src/server/admission/count-values.ts';
 import { alice, bob, keys } from './callers.ts';
 import { startTestServer, type TestServer } from './start.ts';
@@ -18,17 +16,6 @@ before(async () => {
   });
 });
 after(() => server.stop());
-
-const _text = (value: string): Uint8Array => new TextEncoder().encode(value);
-const _pngOf = (...chunks: Uint8Array[]): Uint8Array => {
-  const header = new Uint8Array([0, 0, 0, 8, 0, 0, 0, 8, 8, 2, 0, 0, 0]);
-  return encodePngFile([
-    encodePngChunk('IHDR', header),
-    ...chunks,
-    encodePngChunk('IDAT', new Uint8Array(deflateSync(new Uint8Array(8 * 25)))),
-    encodePngChunk('IEND', new Uint8Array(0)),
-  ]);
-};
 
 test('a million digits and a letter are no number', async () => {
   const { status, body } = await server.json(

@@ -64,6 +64,8 @@ test('a folder: hidden files and folders are left out, JPEG under other names is
     '.ipynb_checkpoints/a-checkpoint.png': png,
     '__MACOSX/._a.png': png,
     '@eaDir/a.png': png,
+    '#recycle/a.png': png,
+    '$RECYCLE.BIN/a.png': png,
     '._a.png': png,
   });
   const problems = createProblems();
@@ -86,6 +88,9 @@ test('captions: UTF-16 by its byte order mark, .caption, upper case; other encod
     'c.caption': 'kohya',
     'd.png': png,
     'd.txt': new Uint8Array([0x63, 0x61, 0x66, 0xe9]),
+    'e.png': png,
+    // UTF-32 begins as UTF-16 does.
+    'e.txt': new Uint8Array([0xff, 0xfe, 0, 0, 0x72, 0, 0, 0]),
   });
   const problems = createProblems();
   assert.deepEqual(captionsOf(await samplesOf(await imageFolder(folder, { problems }))), [
@@ -93,8 +98,9 @@ test('captions: UTF-16 by its byte order mark, .caption, upper case; other encod
     ['b.png', 'upper'],
     ['c.png', 'kohya'],
     ['d.png'],
+    ['e.png'],
   ]);
-  assert.equal(problems.summary(), 'corrupt-caption: 1 (d.txt)');
+  assert.equal(problems.summary(), 'corrupt-caption: 2 (d.txt, e.txt)');
 });
 
 test('a caption that is a link or a pipe is not read; one of megabytes is cut, with its name', async () => {

@@ -42,7 +42,19 @@ const otherPicture = /\.(?:bmp|tiff?|avif|heic|heif|jxl|jp2|svg|ico|psd|tga|ppm|
 const otherTable = /(?:^|\/)metadata\.(?:csv|parquet|json)$/i;
 
 /** Made by systems and programs, not by people: as Hugging Face's folder loader, hidden names and the folders of archives and NAS devices. */
-const hidden = (name: string): boolean => name.startsWith('.') || name === '__MACOSX' || name === '@eaDir';
+const hidden = (name: string): boolean => name.startsWith('.') || systemFolders.has(name.toLowerCase());
+const systemFolders: ReadonlySet<string> = new Set([
+  '__macosx',
+  '@eadir',
+  '@recycle',
+  '@recently-snapshot',
+  '#recycle',
+  '#snapshot',
+  '$recycle.bin',
+  'recycler',
+  'system volume information',
+  'lost+found',
+]);
 
 /** The most bytes of a picture's metadata. */
 const recordBytes = 2 ** 20;
@@ -52,7 +64,7 @@ const largestPicture = 2 ** 28;
 
 /**
  * Lists the folder and those in it, sorted by name (by code unit). If there is a `metadata.jsonl`, its rows are the data set
- * and other pictures are ignored. Hidden files and folders (`.name`, `__MACOSX`, `@eaDir`) are left out; pictures in other formats and
+ * and other pictures are ignored. Hidden files and folders (`.name`, `__MACOSX`, `@eaDir`, recycle bins) are left out; pictures in other formats and
  * other tables are reported.
  *
  * Throws `file-not-found` for a missing folder or picture, `file-corrupt` for a broken line, `file-unsafe` for a

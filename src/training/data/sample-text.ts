@@ -17,7 +17,9 @@ export function decodeText(bytes: Uint8Array, isCut = false): string | undefined
   const [a, b] = bytes;
   const encoding = a === 0xff && b === 0xfe ? 'utf-16le' : a === 0xfe && b === 0xff ? 'utf-16be' : 'utf-8';
   try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes, { stream: isCut });
+    const text = new TextDecoder(encoding, { fatal: true }).decode(bytes, { stream: isCut });
+    // UTF-16 without its mark, and UTF-32, are valid too, with a zero beside each letter.
+    return text.includes('\0') ? undefined : text;
   } catch {
     return undefined;
   }
