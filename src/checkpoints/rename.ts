@@ -97,6 +97,7 @@ function reshaped(source: WeightSource, row: NameRow, from: string, to: string, 
       return turn ? transpose(read) : tensor(read.dtype, shape, read.data);
     },
     locate: () => (turn ? undefined : source.locate?.(from)),
+    blocks: () => (turn ? undefined : source.blocks?.(from)),
   };
 }
 

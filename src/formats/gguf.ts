@@ -11,6 +11,7 @@ import { byteSize, type DType } from '../tensor/dtype.ts';
 import { elementCount, float32, fromBytes, type Tensor } from '../tensor/tensor.ts';
 import { findEntry, type MetadataValue, type WeightEntry, type WeightSource } from '../weights/weight-source.ts';
 import { type BlockType, blockTypes } from './gguf-blocks.ts';
+import { blockValues, storedBits } from './gguf-stored-blocks.ts';
 
 /** Types that are stored as they are, by their number in the format. */
 const plainTypes: ReadonlyMap<number, DType> = new Map([
@@ -38,6 +39,8 @@ interface StoredTensor {
   readonly bytes: number;
   /** Absent where the elements are stored as they are. */
   readonly blocks?: BlockType | undefined;
+  /** Of blocks that can be multiplied as they are. */
+  readonly bits?: 4 | 8 | undefined;
 }
 
 interface Header {
@@ -65,6 +68,18 @@ export async function openGguf(source: ByteSource): Promise<WeightSource> {
       const stored = tensors.get(name);
       if (!stored || stored.blocks || source.path === undefined) return undefined;
       return { path: source.path, offset: stored.offset, length: stored.bytes, identity: source.identity };
+    },
+    blocks(name) {
+      const { entry, offset, bytes, bits } = tensors.get(name) ?? {};
+      if (bits === undefined || offset === undefined || bytes === undefined || entry?.shape.length !== 2)
+        return undefined;
+      return {
+        bits,
+        async read(signal) {
+          throwIfAborted(signal);
+          return blockValues(await source.read(offset, bytes), bits);
+        },
+      };
     },
     close: () => source.close(),
   };
@@ -231,7 +246,7 @@ function storedTensor(
   const shape = originalShape(metadata.get(`comfy.gguf.orig_shape.${name}`)) ?? axes;
   if (elementCount(shape) !== count)
     throw corrupt(label, `the tensor ${said} of ${count} elements cannot have the shape [${shape.join(', ')}]`);
-  return { entry: { name, dtype, shape }, offset, bytes, blocks };
+  return { entry: { name, dtype, shape }, offset, bytes, blocks, bits: storedBits[type] };
 }
 
 function originalShape(value: MetadataValue | undefined): readonly number[] | undefined {

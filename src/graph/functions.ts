@@ -142,6 +142,11 @@ export function int8Linear(
   return apply('int8Linear', bias ? [x, weight, scale, bias] : [x, weight, scale], { range });
 }
 
+/** A linear layer whose weight is in blocks: weight uint8 [out, in / 32, bytes], scale float32 [out, in / 32]. */
+export function blockLinear(x: Sym, { weight, scale, bias }: Int8Parameters, bits: 4 | 8): Sym {
+  return apply('blockLinear', bias ? [x, weight, scale, bias] : [x, weight, scale], { bits });
+}
+
 /** A convolution in 8 bits with channels last: x [b, h, w, in], weight int8 [kh · kw · in, out], scale float32 [out]. */
 export function int8Conv2d(x: Sym, { weight, scale, bias }: Int8Parameters, window: Attributes['int8Conv2d']): Sym {
   return apply('int8Conv2d', bias ? [x, weight, scale, bias] : [x, weight, scale], window);

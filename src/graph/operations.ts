@@ -80,6 +80,8 @@ export interface Attributes {
   linear: None;
   /** x [..., in] · weight · diag(scale) + bias; weight int8 [in, out], scale [out]. x is rounded to 8 bits over its own range, or each row over its own. */
   int8Linear: { readonly range: 'tensor' | 'row' };
+  /** x [..., in] · weightᵀ + bias in float32; weight uint8 [out, in / 32, bytes] in blocks of 32 numbers of 4 or 8 bits, zero in the middle; scale [out, in / 32]. */
+  blockLinear: { readonly bits: 4 | 8 };
   /** Cross-correlation in the same arithmetic, with channels last: x [b, h, w, in]; weight int8 [kh · kw · in, out], scale [out]. */
   int8Conv2d: Window;
   /** The same of stride 1 with weight int8 [out, in, kh, kw], faster on large images. Its result is rounded to 8 bits as well, over the range of every fourth row and column. */
@@ -364,6 +366,18 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
       return { dtype: 'float32', shape: [...x.shape.slice(0, -1), at(weight.shape, 1)] };
     },
     flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 1).shape, 0)),
+  },
+  blockLinear: {
+    infer: (inputs) => {
+      const [x, weight] = [at(inputs, 0), at(inputs, 1)];
+      if (!equalDims(at(x.shape, -1), multiplyDims(at(weight.shape, 1), 32)))
+        mismatch(
+          'blockLinear',
+          `the last axis of ${shapeText(x.shape)} must be 32 times ${dimText(at(weight.shape, 1))}.`,
+        );
+      return { dtype: 'float32', shape: [...x.shape.slice(0, -1), at(weight.shape, 0)] };
+    },
+    flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 0).shape, -1)),
   },
   int8Conv2d: {
     infer: (inputs, { kernel, stride, pads }) => {

@@ -13,6 +13,7 @@ import type { AnyNode, Graph, NamedValue, Node, Value } from './graph.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { applyNode, replay } from './replay.ts';
 import { dropUnused } from './simplify.ts';
+import { slicesOf } from './sliced-layers.ts';
 import type { GraphBuilder, Sym } from './trace.ts';
 
 /** An int8 parameter of the new graph, and the old parameter that it is computed from. */
@@ -106,20 +107,6 @@ function reasonToKeep({ op, inputs, attributes }: AnyNode & Layer, known: Known)
  */
 const rangeOf = ({ inputs: [x] }: Layer, { products, contexts }: Known): 'tensor' | 'row' =>
   x && (products.has(x.id) || contexts.has(x.id)) ? 'row' : 'tensor';
-
-/** The slices of a layer's result, where only slices of its last axis are used. */
-function slicesOf(node: AnyNode, readers: readonly AnyNode[], isOutput: boolean): readonly Node<'slice'>[] {
-  if (node.op !== 'linear' || isOutput || readers.length === 0) return [];
-  const slices = readers.filter(
-    (reader): reader is AnyNode & Node<'slice'> =>
-      reader.op === 'slice' &&
-      reader.attributes.axis === node.output.shape.length - 1 &&
-      reader.attributes.step === 1 &&
-      typeof reader.attributes.start === 'number' &&
-      typeof reader.attributes.end === 'number',
-  );
-  return slices.length === readers.length ? slices : [];
-}
 
 /** All symbolic sizes as one number, which every factor of networks divides. */
 const anySize: Bindings = { get: () => 4096 };

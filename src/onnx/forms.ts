@@ -12,6 +12,7 @@ import { conv2d, convTranspose2d } from './convolutions.ts';
 import type { Emitter } from './emitter.ts';
 import { type Form, inputAt, namesOf, numberOf } from './form.ts';
 import { groupNormLast } from './group-norm-last.ts';
+import { blockLinear } from './block-linear.ts';
 import { int8Linear } from './int8.ts';
 import { int8Conv2d, int8DirectConv2d } from './int8-convolutions.ts';
 import type { Lowering } from './lowering.ts';
@@ -82,6 +83,7 @@ const forms: { readonly [K in OpName]: Form<K> } = {
   matmul,
   linear,
   int8Linear,
+  blockLinear,
   int8Conv2d,
   int8DirectConv2d,
   conv2d,

@@ -2,13 +2,20 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type ByteLocation, findEntry, type WeightEntry, type WeightSource } from './weight-source.ts';
+import {
+  type ByteLocation,
+  findEntry,
+  type StoredBlocks,
+  type WeightEntry,
+  type WeightSource,
+} from './weight-source.ts';
 
 /** One tensor of a view: what it is and how to get it. */
 export interface ViewEntry {
   readonly entry: WeightEntry;
   read(signal?: AbortSignal): Promise<Tensor>;
   locate?(): ByteLocation | undefined;
+  blocks?(): StoredBlocks | undefined;
 }
 
 /** A WeightSource made of `tensors`; `close` closes `owners`. Throws `weights-mismatch` if two tensors have one name. */
@@ -38,6 +45,7 @@ export function weightView(label: string, tensors: Iterable<ViewEntry>, owners: 
       return findEntry(label, byName, name).read(signal);
     },
     locate: (name) => byName.get(name)?.locate?.(),
+    blocks: (name) => byName.get(name)?.blocks?.(),
     async close() {
       await Promise.all(owners.map((owner) => owner.close()));
     },
@@ -51,6 +59,7 @@ export function aliased(source: WeightSource, from: string, to = from): ViewEntr
     entry: from === to ? entry : { ...entry, name: to },
     read: (signal) => source.read(from, signal),
     locate: () => source.locate?.(from),
+    blocks: () => source.blocks?.(from),
   };
 }
 

@@ -35,6 +35,19 @@ export type MetadataValue =
   | readonly MetadataValue[]
   | ReadonlyMap<string, MetadataValue>;
 
+/** A matrix in blocks of 32 numbers of 4 or 8 bits, each with a scale. */
+export interface StoredBlocks {
+  readonly bits: 4 | 8;
+  read(signal?: AbortSignal): Promise<BlockValues>;
+}
+
+export interface BlockValues {
+  /** The numbers in order, two in a byte of 4 bits, the first in the low half; 8 or 128 is zero. */
+  readonly numbers: Uint8Array;
+  /** Of each block. */
+  readonly scales: Float32Array;
+}
+
 export interface WeightSource {
   /** A label for messages: a file name, or a phrase. */
   readonly label: string;
@@ -44,6 +57,8 @@ export interface WeightSource {
   read(name: string, signal?: AbortSignal): Promise<Tensor>;
   /** Location of the bytes of a tensor, if they can be used in place. */
   locate?(name: string): ByteLocation | undefined;
+  /** The blocks of a tensor that is stored so. */
+  blocks?(name: string): StoredBlocks | undefined;
   /** Releases files. Reading afterwards throws. */
   close(): Promise<void>;
 }

@@ -115,6 +115,7 @@ export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
   ],
   // Not differentiable.
   int8Linear: [],
+  blockLinear: [],
   int8Conv2d: [],
   int8DirectConv2d: [],
   groupNormLast: [],

@@ -10,8 +10,11 @@ const none = (): never => {
   );
 };
 
-export const int8Gradients: GradientRules<'int8Linear' | 'int8Conv2d' | 'int8DirectConv2d' | 'groupNormLast'> = {
+export const int8Gradients: GradientRules<
+  'int8Linear' | 'blockLinear' | 'int8Conv2d' | 'int8DirectConv2d' | 'groupNormLast'
+> = {
   int8Linear: none,
+  blockLinear: none,
   int8Conv2d: none,
   int8DirectConv2d: none,
   groupNormLast: none,
