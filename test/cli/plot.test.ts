@@ -22,6 +22,20 @@ test('a plot with a refiner writes the grid and each picture', async (context) =
   assert.deepEqual([width, height], [128, 64]);
 });
 
+test('checkpoints along x and seeds along z: grids side by side, each model loaded once', async (context) => {
+  const folder = temporaryFolder(context);
+  const output = join(folder, 'grid.png');
+  const axes = ['--x', `Checkpoint name=${tiny}, ${tiny}`, '--z', 'Seed=1-3', '--json', '-o', output];
+  const { code, out, err } = await sd([...small, ...axes]);
+  assert.equal(code, 0, err);
+  assert.equal(JSON.parse(out).pictures, 6);
+  const { width, height, data } = await openImage(output);
+  assert.deepEqual([width, height], [384, 64]);
+  const column = (i: number): number[] => Array.from(data.subarray(3 * 64 * i, 3 * 64 * (i + 1)));
+  assert.deepEqual(column(0), column(1));
+  assert.notDeepEqual(column(0), column(2));
+});
+
 test('settings of a refiner need one', async () => {
   const { code, err } = await sd([...small, '--x', 'Refiner switch at=0.5']);
   assert.equal(code, 2);

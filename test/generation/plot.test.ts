@@ -82,7 +82,7 @@ test('prompt order exchanges words in place; a matrix combines the parts', () =>
 });
 
 test('cells are requests, row by row', () => {
-  const { cells, columns, rows } = plotCells(
+  const { cells, columns, rows, checkpoints, grids } = plotCells(
     { task: 'txt2img', prompt: 'a red apple' },
     { label: 'steps', values: '5,10' },
     { label: 'Size', values: '64x96' },
@@ -92,6 +92,21 @@ test('cells are requests, row by row', () => {
     { task: 'txt2img', prompt: 'a red apple', steps: 10, width: 64, height: 96 },
   ]);
   assert.deepEqual([columns, rows], [['Steps: 5', 'Steps: 10'], ['Size: 64x96']]);
+  assert.deepEqual([checkpoints, grids], [[undefined, undefined], ['']]);
+  const models = { label: 'Checkpoint name', values: 'a.ckpt, b.ckpt' };
+  const three = plotCells({ task: 'txt2img' }, models, undefined, { label: 'Seed', values: '1,2' });
+  assert.deepEqual(three.checkpoints, ['a.ckpt', 'b.ckpt', 'a.ckpt', 'b.ckpt']);
+  assert.deepEqual(
+    three.cells,
+    [1, 1, 2, 2].map((seed) => ({ task: 'txt2img', seed })),
+  );
+  assert.deepEqual(
+    [three.columns, three.grids],
+    [
+      ['a.ckpt', 'b.ckpt'],
+      ['Seed: 1', 'Seed: 2'],
+    ],
+  );
   assert.throws(() => plotCells({ task: 'txt2img' }, { label: 'VAE', values: 'x' }, undefined), isInvalid);
   const denoising = { label: 'Denoising', values: '0.5' };
   assert.throws(() => plotCells({ task: 'txt2img' }, denoising, undefined), /needs an initial image/);

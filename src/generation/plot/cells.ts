@@ -1,4 +1,4 @@
-/** The requests of a plot: a request with the values of one or two axes put into it, and the legend of the grid. */
+/** The requests of a plot: a request with the values of one to three axes put into it, and the legend of the grid. */
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { TaskOptions } from '../inputs.ts';
@@ -13,10 +13,14 @@ export interface PlotAxis {
 }
 
 export interface Plot {
-  /** Row by row. */
+  /** Grid by grid, row by row. */
   readonly cells: readonly TaskOptions[];
+  /** The file of each cell's model, by the axis Checkpoint name; undefined where no axis names one. */
+  readonly checkpoints: readonly (string | undefined)[];
   readonly columns: readonly string[];
   readonly rows: readonly string[];
+  /** One for each grid along z. */
+  readonly grids: readonly string[];
 }
 
 const mostCells = 4096;
@@ -24,6 +28,9 @@ const mostCells = 4096;
 function refuse(message: string): never {
   throw new StableDiffusionError('invalid-argument', message);
 }
+
+/** The axis whose values are models, not fields of a request. */
+const checkpointAxis = 'Checkpoint name';
 
 interface Chosen {
   readonly axis: Axis;
@@ -34,8 +41,8 @@ function chosenAxis(given: PlotAxis | undefined, task: 'txt2img' | 'img2img'): C
   const known = axesOf(task);
   const name = (given?.label ?? 'Nothing').toLowerCase();
   const axis = known.find(({ label }) => label.toLowerCase() === name);
-  const isUsable = ({ request }: Axis): boolean =>
-    request !== undefined && !(request === 'strength' && task === 'txt2img');
+  const isUsable = ({ request, label }: Axis): boolean =>
+    label === checkpointAxis || (request !== undefined && !(request === 'strength' && task === 'txt2img'));
   const usable = known.filter(isUsable).map(({ label }) => label);
   if (!axis) refuse(`There is no axis ${given?.label}. The axes are ${usable.join(', ')}.`);
   if (axis.label === 'Nothing') return { axis, values: [0] };
@@ -54,7 +61,7 @@ function withField(options: object, [name = '', ...rest]: readonly string[], val
 
 function withValue(options: TaskOptions, { axis, values }: Chosen, value: AxisValue): TaskOptions {
   const { prompt = '', negativePrompt: negative = '' } = options;
-  if (axis.label === 'Nothing') return options;
+  if (axis.label === 'Nothing' || axis.label === checkpointAxis) return options;
   if (axis.label === 'Size') return { ...options, ...axisSize(value) };
   if (axis.label.startsWith('Prompt')) {
     if (typeof prompt !== 'string' || typeof negative !== 'string')
@@ -66,17 +73,28 @@ function withValue(options: TaskOptions, { axis, values }: Chosen, value: AxisVa
   return withField(options, (axis.request ?? '').split('.'), value) as TaskOptions;
 }
 
-/** The cells of a plot along x and y. Throws `invalid-argument`, `too-large`. */
-export function plotCells(options: TaskOptions, x: PlotAxis | undefined, y: PlotAxis | undefined): Plot {
+/** The cells of a plot along x, y and z. Throws `invalid-argument`, `too-large`. */
+export function plotCells(options: TaskOptions, x: PlotAxis | undefined, y?: PlotAxis, z?: PlotAxis): Plot {
   const task = options.task === 'txt2img' ? 'txt2img' : 'img2img';
-  const [xs, ys] = [chosenAxis(x, task), chosenAxis(y, task)];
-  const count = xs.values.length * ys.values.length;
+  const axes = [z, y, x].map((axis) => chosenAxis(axis, task)) as [Chosen, Chosen, Chosen];
+  const [zs, ys, xs] = axes;
+  const count = xs.values.length * ys.values.length * zs.values.length;
   if (count > mostCells)
     throw new StableDiffusionError('too-large', `The plot has ${count} cells, more than ${mostCells}.`);
+  const places = zs.values.flatMap((grid) =>
+    ys.values.flatMap((row) => xs.values.map((column) => [grid, row, column] as const)),
+  );
+  const models = axes.findIndex(({ axis }) => axis.label === checkpointAxis);
+  const legend = ({ axis, values }: Chosen): string[] => values.map((value) => axisLegend(axis, value));
   return {
-    cells: ys.values.flatMap((row) => xs.values.map((column) => withValue(withValue(options, xs, column), ys, row))),
-    columns: xs.values.map((value) => axisLegend(xs.axis, value)),
-    rows: ys.values.map((value) => axisLegend(ys.axis, value)),
+    // The values along x are put in first.
+    cells: places.map((values) =>
+      [2, 1, 0].reduce((made, i) => withValue(made, axes[i] as Chosen, values[i] as AxisValue), options),
+    ),
+    checkpoints: places.map((values) => (models < 0 ? undefined : String(values[models]))),
+    columns: legend(xs),
+    rows: legend(ys),
+    grids: legend(zs),
   };
 }
 
