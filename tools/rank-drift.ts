@@ -27,6 +27,7 @@ import type { Tensor } from '../src/tensor/tensor.ts';
 import { recipes } from '../src/training/recipes.ts';
 import { train } from '../src/training/train-node.ts';
 import { localRanks } from '../test/distributed/local-ranks.ts';
+import { writeTextModel } from '../test/distributed/text-model.ts';
 import { adversarialYaml, autoencoderYaml, diffusionYaml } from '../test/training/tiny-yaml.ts';
 
 const [steps = '50', ...chosen] = process.argv.slice(2);
@@ -107,8 +108,7 @@ async function moved(from: string): Promise<string> {
   };
   await writeFileAtomic(to, writeSafetensors(source.entries.values(), next));
   await source.close();
-  const yaml = join(dirname(from), 'model.yaml');
-  writeFileSync(join(dirname(to), 'model.yaml'), readFileSync(yaml));
+  writeFileSync(to.replace(/safetensors$/, 'yaml'), readFileSync(from.replace(/safetensors$/, 'yaml')));
   return to;
 }
 
@@ -146,6 +146,7 @@ writeFileSync(at('pictures', 'metadata.jsonl'), rows.join('\n'));
 
 const autoencoder = at('first autoencoder', 'model.safetensors');
 const diffusion = at('first diffusion', 'model.safetensors');
+const random = at('first random', 'model.safetensors');
 const autoencoderText = autoencoderYaml(at('pictures'));
 const diffusionText = diffusionYaml(at('pictures'), autoencoder).replace(/sample_prompts: \[.*?\], /, '');
 const trainers: Readonly<Record<string, Trainer>> = {
@@ -159,13 +160,16 @@ const trainers: Readonly<Record<string, Trainer>> = {
   diffusion: { yaml: diffusionText, start: diffusion, setting: 'training.init' },
   lora: {
     yaml: stringifyYaml(recipes['lora']?.document),
-    start: diffusion,
+    // Its weights are random: fresh layers that begin as zeros would give a LoRA no gradient.
+    start: random,
     setting: 'model.params.ckpt_path',
     words: [`data.params.train.params={data_root: ${at('pictures')}, size: 16}`],
   },
 };
 
 try {
+  mkdirSync(dirname(random));
+  await writeTextModel(random);
   const one = ['lightning.trainer.max_steps=1'];
   await run({ yaml: autoencoderText, words: one }, 'first autoencoder', 1);
   await run({ yaml: diffusionText, words: one }, 'first diffusion', 1);
