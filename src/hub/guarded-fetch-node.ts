@@ -55,7 +55,7 @@ export async function guardedFetch(
   { headers, signal, from, resolve = systemResolve }: GuardedFetch,
 ): Promise<Response> {
   let url = new URL(address);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+  if (!ask && url.protocol !== 'http:' && url.protocol !== 'https:')
     throw refuse(`${url.protocol} addresses are not fetched, only http and https.`);
   let publicOnly = false;
   if (from !== undefined && new URL(from).host !== url.host) {
