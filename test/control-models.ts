@@ -1,6 +1,7 @@
 /** Control models of random weights for a model's UNet. */
 
 import {
+  clipVisionConfigSchema,
   type ControlNetConfig,
   gligenConfigSchema,
   type IpAdapterConfig,
@@ -100,4 +101,19 @@ export function sampleControls(model: DenoisingModel, picture: Image): SampleCon
       for (const one of [net, adapter, prompt]) await one.dispose();
     },
   };
+}
+
+/** CLIP's image encoder with one head, whose vector has `width` numbers. */
+export function tinyImageEncoder(width: number) {
+  return clipVisionConfigSchema.parse({
+    kind: 'clip_vision',
+    hidden_size: 64,
+    intermediate_size: 64,
+    num_hidden_layers: 2,
+    num_attention_heads: 1,
+    image_size: 32,
+    patch_size: 16,
+    projection_dim: width,
+    with_projection: true,
+  });
 }

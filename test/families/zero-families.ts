@@ -8,10 +8,11 @@ import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { conditionerParts } from '../../src/config/conditioner-parts.ts';
 import { modelSection } from '../../src/config/ldm-config.ts';
-import { clipVisionConfigSchema, type NetworkConfig } from '../../src/config/network-config.ts';
+import type { NetworkConfig } from '../../src/config/network-config.ts';
 import { wholeModel } from '../../src/config/whole-model.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import { elementCount, type Shape } from '../../src/tensor/tensor.ts';
+import { tinyImageEncoder } from '../control-models.ts';
 
 export type FamilyName = 'v1' | 'v2' | 'xl';
 export const familyNames: readonly FamilyName[] = ['v1', 'v2', 'xl'];
@@ -223,17 +224,7 @@ const t2iAdapterShapes = (family: 'v1' | 'xl'): Shapes => ({
 });
 
 /** The image encoder of the IP-Adapters. */
-const imageEncoder = clipVisionConfigSchema.parse({
-  kind: 'clip_vision',
-  hidden_size: 64,
-  intermediate_size: 64,
-  num_hidden_layers: 2,
-  num_attention_heads: 1,
-  image_size: 32,
-  patch_size: 16,
-  projection_dim: 32,
-  with_projection: true,
-});
+const imageEncoder = tinyImageEncoder(32);
 
 /** Fills `folder/models/…` as ComfyUI has it. Each file is called by its family: `loras/v1.safetensors`. */
 export function writeFamilies(folder: string): void {

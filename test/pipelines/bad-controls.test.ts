@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { clipVisionConfigSchema } from '../../src/config/network-config.ts';
 import { createImage } from '../../src/image/image.ts';
 import { openControlModel } from '../../src/model/control-model.ts';
 import { unetOf } from '../../src/model/extended-denoiser.ts';
@@ -12,7 +11,7 @@ import { float32, zeros } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { withNames } from '../../src/weights/view.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
-import { controlNetConfig, randomImagePromptWeights } from '../control-models.ts';
+import { controlNetConfig, randomImagePromptWeights, tinyImageEncoder } from '../control-models.ts';
 import { randomWeights } from '../model/random-model.ts';
 
 const model = await loadModel(pocketModel);
@@ -67,17 +66,7 @@ test('an IP-Adapter without its image encoder, and with one of another width', a
     run({ imagePrompts: [{ model: bare, pictures: [picture] }] }),
     oneLine(/^ip\.safetensors: this IP-Adapter needs CLIP's image encoder, and none was given/),
   );
-  const wide = clipVisionConfigSchema.parse({
-    kind: 'clip_vision',
-    hidden_size: 64,
-    intermediate_size: 64,
-    num_hidden_layers: 2,
-    num_attention_heads: 1,
-    image_size: 32,
-    patch_size: 16,
-    projection_dim: 24,
-    with_projection: true,
-  });
+  const wide = tinyImageEncoder(24);
   await using other = openControlModel(model, named(randomImagePromptWeights(model), 'ip.safetensors'), {
     imageEncoder: randomWeights(wide),
   });

@@ -3,13 +3,18 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { clipVisionConfigSchema, type T2IAdapterConfig } from '../../src/config/network-config.ts';
+import type { T2IAdapterConfig } from '../../src/config/network-config.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { unetOf } from '../../src/model/extended-denoiser.ts';
 import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
-import { controlNetConfig, randomGligenWeights, randomImagePromptWeights } from '../control-models.ts';
+import {
+  controlNetConfig,
+  randomGligenWeights,
+  randomImagePromptWeights,
+  tinyImageEncoder,
+} from '../control-models.ts';
 import { randomWeights } from '../model/random-model.ts';
 import { startTestServer, type TestServer } from './start.ts';
 
@@ -42,17 +47,7 @@ export async function controlFolders(): Promise<ControlFolders> {
     num_res_blocks: 2,
     downscale_factor: 8,
   };
-  const encoder = clipVisionConfigSchema.parse({
-    kind: 'clip_vision',
-    hidden_size: 64,
-    intermediate_size: 64,
-    num_hidden_layers: 2,
-    num_attention_heads: 1,
-    image_size: 32,
-    patch_size: 16,
-    projection_dim: 20,
-    with_projection: true,
-  });
+  const encoder = tinyImageEncoder(20);
   await write(join(controls, 'tiny_v11_canny.safetensors'), randomWeights(controlNetConfig(model), 7));
   await write(join(controls, 'sub/tiny_t2iadapter.safetensors'), randomWeights(adapter));
   await write(join(controls, 'tiny_ip-adapter.safetensors'), randomImagePromptWeights(model));
