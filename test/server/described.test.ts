@@ -26,6 +26,7 @@ test('a model is described without being loaded, as the loaded one describes its
     hasSafetyChecker: model.networkConfig('safety') !== undefined,
     family: 'Stable Diffusion 1',
     tasks: ['txt2img', 'img2img', 'inpaint'],
+    embeddingWidth: 128,
     readsPromptSyntax: model.clipTokenizer !== undefined,
     recommended: model.checkpoint.recommendation?.settings,
   });

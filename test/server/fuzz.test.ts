@@ -112,6 +112,7 @@ const strange = fc.oneof(
     {},
     [[]],
     { length: 1e9 },
+    { toString: '' },
     null,
     true,
     '\0',

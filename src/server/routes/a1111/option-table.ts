@@ -40,7 +40,7 @@ export const optionTable: Readonly<Record<string, OptionRow>> = {
   s_tmax: number(0),
   s_noise: within(-100, 100, 1),
   samples_format: { schema: z.enum(['png', 'jpg', 'jpeg', 'webp']).nullable(), value: 'png' },
-  jpeg_quality: { schema: z.preprocess(Number, z.int().min(1).max(100)), value: 80 },
+  jpeg_quality: { schema: z.coerce.number().int().min(1).max(100), value: 80 },
   upscaler_for_img2img: words('None'),
   live_previews_enable: flag(true),
   live_previews_image_format: words('jpeg'),
