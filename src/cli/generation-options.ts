@@ -120,7 +120,12 @@ export const outputOptions = {
   saveLatents: text(['--save-latents'], 'FILE', 'write the final latents and the start noise (.safetensors)'),
   preview: flag(['--preview'], 'show previews, in terminals that support it'),
   previewFile: text(['--preview-file'], 'FILE', 'file for previews'),
-  taesd: text(['--taesd'], 'FILE', 'TAESD weights, for better previews'),
+  taesd: needing(
+    text(['--taesd'], 'FILE', 'TAESD weights, for better previews or --decoder taesd'),
+    '--preview',
+    '--preview-file',
+    '--decoder taesd',
+  ),
   force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
   noShow: flag(['--no-show'], 'do not show the pictures in the terminal'),
   json: flag(['--json'], 'print one line of JSON for each picture'),

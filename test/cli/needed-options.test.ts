@@ -8,6 +8,8 @@ import { choice, flag, text, UsageError } from '../../src/cli/options.ts';
 import { sd } from './run-cli.ts';
 
 const refused: Readonly<Record<string, string>> = {
+  'txt2img x --taesd t': '--taesd needs --preview, --preview-file FILE or --decoder taesd.',
+  'plot x --x Steps=1 --taesd t': '--taesd needs --decoder taesd.',
   'txt2img x --switch-at 0.5': '--switch-at needs --refiner MODEL.',
   'plot x --x Steps=1 --switch-at 0.5': '--switch-at needs --refiner MODEL.',
   'txt2img x --classifier-scale 2': '--classifier-scale needs --classifier FILE.',

@@ -3,6 +3,7 @@
 import { type CliContext, defineCommand } from '../command.ts';
 import { classifierOption, modelOptions, refinerOption } from '../generation-options.ts';
 import { loadNamedModel, takeLoras } from '../generation.ts';
+import { needing } from '../needed-options.ts';
 import { flag, type Option, type OptionValues, text, UsageError } from '../options.ts';
 import { createProgress } from '../progress.ts';
 import { readPrompts } from '../prompts.ts';
@@ -41,7 +42,7 @@ const options = {
   output: text(['--output', '-o'], 'FILE', 'file for the grid (default: outputs/plot.png)'),
   outdir: text(['--outdir'], 'FOLDER', 'folder for the single pictures too: 00000.png, …'),
   noLegend: flag(['--no-legend'], 'leave the legend out'),
-  taesd: text(['--taesd'], 'FILE', 'TAESD weights'),
+  taesd: needing(text(['--taesd'], 'FILE', 'TAESD weights, for --decoder taesd'), '--decoder taesd'),
   force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
   json: flag(['--json'], 'print one line of JSON for the grid'),
   quiet: flag(['--quiet', '-q'], 'do not show progress'),
