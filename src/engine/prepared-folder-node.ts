@@ -130,9 +130,10 @@ export async function clearPrepared(folder: string): Promise<number> {
   return entries.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** True if the disk of the folder, which is made if it is missing, has room for so many bytes, and a tenth more. */
+/** True if the disk of the folder, which is made if it is missing, has room for so many bytes, and a tenth more. First removes what ended processes left. */
 export async function hasRoom(folder: string, bytes: number): Promise<boolean> {
   await makeFolder(folder);
+  await removeHalfWritten(folder).catch(() => undefined); // What another user's process left stays.
   const { bavail, bsize } = await statfs(folder);
   return bavail * bsize > 1.1 * bytes;
 }
