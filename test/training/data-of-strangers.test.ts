@@ -55,6 +55,17 @@ const shardOf = (
   fields: { readonly imageField?: string; readonly captionField?: string } = {},
 ) => webDataset({ shards: ['s.tar'], open: async () => memoryBytes(tarOf(files), 's.tar'), problems, ...fields });
 
+test("a folder: kohya's folders with repeats are reported, and each of their pictures counts once", async () => {
+  const problems = createProblems();
+  const folder = folderOf('repeats', { '10_dog/a.png': png, '1_cat/b.png': png, '00000/c.png': png });
+  const samples = await samplesOf(await imageFolder(folder, { problems }));
+  assert.deepEqual(
+    samples.map(({ name }) => name),
+    ['00000/c.png', '10_dog/a.png', '1_cat/b.png'],
+  );
+  assert.equal(problems.summary(), 'ignored-repeats: 1 (10_dog)');
+});
+
 test('a folder: hidden files and folders are left out, JPEG under other names is read, other formats and tables are reported', async () => {
   const folder = folderOf('formats', {
     'a.png': png,

@@ -82,6 +82,7 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
       'invalid-argument',
       `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.${passedOver(problems)}`,
     );
+  if (options.labels !== 'folder') reportRepeats(entries, problems);
   const labels = labelsOf(entries, options.labels);
   const there = new Set(files);
   const maps = mapFolder === undefined ? undefined : await mapsIn(mapFolder, problems);
@@ -131,6 +132,20 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
     },
     async close() {},
   };
+}
+
+/** Reports kohya's folders, `10_name`, whose pictures its scripts take ten times a pass: here each counts once. */
+function reportRepeats(entries: readonly Entry[], problems: Problems): void {
+  const folders = new Set(
+    entries.flatMap(({ name, row }) => (row ? [] : (/^([1-9]\d*_[^/]+)\//.exec(name)?.[1] ?? []))),
+  );
+  for (const folder of folders)
+    if (Number.parseInt(folder, 10) > 1)
+      problems.report(
+        'ignored-repeats',
+        folder,
+        `The number in ${folder} is not used as kohya's repeats: each picture counts once a pass.`,
+      );
 }
 
 /** Classes of the entries, numbered in the order of their names. */

@@ -14,6 +14,8 @@ export type ProblemKind =
   | 'long-caption'
   /** A file that looks like part of the data and is not read: a picture in another format, a table of another kind. */
   | 'unsupported-file'
+  /** A folder named as kohya's scripts name one with repeats, which are not used. */
+  | 'ignored-repeats'
   /** Scores and sizes could not be read; the sample is used without them. */
   | 'corrupt-metadata'
   /** An archive ends early; the samples before the cut are used. */
