@@ -5,6 +5,7 @@ import { StableDiffusionError } from '../errors.ts';
 import type { ServerContext } from './context.ts';
 import type { ControlPlace } from './decide-controls.ts';
 import { decideJob, type FieldNames, type JobDraft } from './decide-job.ts';
+import { invalidField } from './http/problem.ts';
 import { isPictureJob, type JobRequest, type NewJob, type PictureJob } from './job.ts';
 
 export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'> {
@@ -14,6 +15,8 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
   readonly controlPlace?: ControlPlace | undefined;
   /** Derived from the caller's idempotency key, so that the same request twice is one job. */
   readonly id?: string;
+  /** SHA-256 of the body that came with that key. */
+  readonly bodyDigest?: string;
 }
 
 /** What is wrong with a server that leaves its jobs to workers, and has none. */
@@ -34,11 +37,26 @@ async function withWorker(context: ServerContext, request: JobRequest, source: N
 /** Accepts a job; it is in the queue when this returns. Throws `invalid-argument` and others at a field, `busy`, `not-found`. */
 export async function acceptJob(
   context: ServerContext,
-  { draft, fields = {}, controlPlace, ...rest }: Submission,
+  { draft, fields = {}, controlPlace, bodyDigest, ...rest }: Submission,
 ): Promise<PictureJob> {
   assertOpen(context);
   const request = await decideJob(context, draft, fields, rest.source, controlPlace);
-  return acceptDecided(context, { ...rest, request });
+  const job = await acceptDecided(context, {
+    ...rest,
+    request: bodyDigest === undefined ? request : { ...request, bodyDigest },
+  });
+  if (bodyDigest !== undefined) await assertSameBody(context, job, bodyDigest);
+  return job;
+}
+
+/** Throws `invalid-argument` where the job of this Idempotency-Key came with another body. Jobs of earlier versions have no digest and pass. */
+async function assertSameBody({ queue }: ServerContext, { id }: PictureJob, bodyDigest: string): Promise<void> {
+  const kept = await queue.get(id);
+  if (!kept || !isPictureJob(kept) || (kept.request.bodyDigest ?? bodyDigest) === bodyDigest) return;
+  throw invalidField(
+    ['header', 'Idempotency-Key'],
+    `This Idempotency-Key was sent before with another body, for the job ${id}. Send the same body, or another key.`,
+  );
 }
 
 /** Throws `busy` while the server is stopping. */
@@ -56,7 +74,7 @@ export async function acceptDecided(
     priority,
     request: decided,
     id = randomUUID(),
-  }: Omit<Submission, 'draft' | 'fields' | 'controlPlace'> & { readonly request: JobRequest },
+  }: Omit<Submission, 'draft' | 'fields' | 'controlPlace' | 'bodyDigest'> & { readonly request: JobRequest },
 ): Promise<PictureJob> {
   assertOpen(context);
   const { queue, limits, metrics, watch } = context;

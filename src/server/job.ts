@@ -103,6 +103,8 @@ const currentRequest = z.object({
   warnings: z.array(z.string()).optional(),
   /** Address of the webhook that hears of the job's end. */
   webhook: z.string().max(2000).optional(),
+  /** SHA-256 of the caller's body, of a job with an `Idempotency-Key`. */
+  bodyDigest: z.string().optional(),
   /** One for each picture. */
   seeds: z.array(plainSeedSchema).min(1),
   /** Seed of the variation of each picture. */

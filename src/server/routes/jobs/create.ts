@@ -106,17 +106,20 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
   };
 }
 
-/** The same caller with the same Idempotency-Key gets the same job. */
-function idOf(owner: string, key: unknown): { readonly id?: string } {
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** The same caller with the same Idempotency-Key gets the same job; another body with it is an error. */
+function keyed(owner: string, key: unknown, body: unknown): { readonly id?: string; readonly bodyDigest?: string } {
   if (typeof key !== 'string' || key === '') return {};
-  return { id: createHash('sha256').update(`${owner}\n${key}`).digest('hex').slice(0, 32) };
+  const text = JSON.stringify(body, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+  return { id: sha256(`${owner}\n${key}`).slice(0, 32), bodyDigest: sha256(text) };
 }
 
 export const createJob = defineRoute({
   method: 'POST',
   path: '/api/v1/jobs',
   summary:
-    'Accepts a job. A 202 response means the job is on disk: it is completed even if the server is killed. With an `Idempotency-Key` the same request can be sent twice',
+    'Accepts a job. A 202 response means the job is on disk: it is completed even if the server is killed. With an `Idempotency-Key` the same request can be sent twice; another body with it gets 422',
   flavour: 'own',
   body: jobBody,
   takesPictures: true,
@@ -129,7 +132,7 @@ export const createJob = defineRoute({
       source: 'jobs',
       priority: body.priority,
       draft,
-      ...idOf(owner, raw.headers['idempotency-key']),
+      ...keyed(owner, raw.headers['idempotency-key'], body),
     });
     return { json: viewOf(context, job), status: 202, headers: { location: `${context.base}/api/v1/jobs/${job.id}` } };
   },

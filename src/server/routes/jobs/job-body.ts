@@ -161,6 +161,7 @@ function pictureView(request: JobRequest): Record<string, unknown> {
     subseeds: [subseed = 0],
     noiseSettings: { subseedStrength = 0, ...noiseSettings } = {},
     warnings: _,
+    bodyDigest: _digest,
     ...others
   } = request;
   return {
