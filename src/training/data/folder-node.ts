@@ -136,16 +136,11 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
 
 /** Reports kohya's folders, `10_name`, whose pictures its scripts take ten times a pass: here each counts once. */
 function reportRepeats(entries: readonly Entry[], problems: Problems): void {
-  const folders = new Set(
-    entries.flatMap(({ name, row }) => (row ? [] : (/^([1-9]\d*_[^/]+)\//.exec(name)?.[1] ?? []))),
-  );
-  for (const folder of folders)
-    if (Number.parseInt(folder, 10) > 1)
-      problems.report(
-        'ignored-repeats',
-        folder,
-        `The number in ${folder} is not used as kohya's repeats: each picture counts once a pass.`,
-      );
+  const folders = entries.map(({ name, row }) => (row ? '' : (/^\d+_[^/]+(?=\/)/.exec(name)?.[0] ?? '')));
+  for (const folder of new Set(folders)) {
+    const text = `The number in ${folder} is not used as kohya's repeats: each picture counts once a pass.`;
+    if (Number.parseInt(folder, 10) > 1) problems.report('ignored-repeats', folder, text);
+  }
 }
 
 /** Classes of the entries, numbered in the order of their names. */
