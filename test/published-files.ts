@@ -2,6 +2,8 @@
 
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { ldmBertMap } from '../src/checkpoints/layouts/ldm-bert.ts';
+import { renamed } from '../src/checkpoints/rename.ts';
 import { diffusersNetwork } from '../src/cli/convert-files.ts';
 import { admClassifier, admFlags, admUNet } from '../src/config/adm-flags.ts';
 import { admFlagsFor, parseAdmFlags } from '../src/config/adm-published.ts';
@@ -193,6 +195,53 @@ const ifStages: Write = async (folder) => {
   return ['--enlarge-steps', '1', '--no-safety'];
 };
 
+/** `LDMTextToImagePipeline`. */
+const bertFolder: Write = async (folder, name) => {
+  await diffusersFolder('LDMTextToImagePipeline', {
+    ...folderUNet(4),
+    _class_name: 'UNet2DConditionModel',
+    out_channels: 4,
+    cross_attention_dim: 8,
+    down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D'],
+    up_block_types: ['CrossAttnUpBlock2D', 'UpBlock2D'],
+  })(folder, name);
+  const model = join(folder, 'FOLDER');
+  const { num_vq_embeddings: _, vq_embed_dim: __, ...stage } = folderStage;
+  const parts = {
+    vqvae: { ...stage, _class_name: 'AutoencoderKL', latent_channels: 4 },
+    bert: {
+      architectures: ['LDMBertModel'],
+      model_type: 'ldmbert',
+      d_model: 8,
+      encoder_ffn_dim: 32,
+      encoder_layers: 2,
+      vocab_size: 100,
+    },
+  };
+  for (const [part, config] of Object.entries(parts)) {
+    const network = huggingFaceNetwork(config, part);
+    const own = memoryWeights(new Map(randomWeights(network, '', new TorchGenerator(7))));
+    mkdirSync(join(model, part), { recursive: true });
+    writeFileSync(join(model, part, 'config.json'), JSON.stringify(config));
+    await writeSource(
+      join(model, part, part === 'bert' ? 'pytorch_model.bin' : 'diffusion_pytorch_model.safetensors'),
+      network.kind === 'bert' ? renamed(own, ldmBertMap(network), 'a-to-b') : diffusersNetwork(own, network),
+    );
+  }
+  mkdirSync(join(model, 'tokenizer'));
+  writeFileSync(join(model, 'tokenizer/vocab.txt'), vocabulary);
+  const index = {
+    _class_name: 'LDMTextToImagePipeline',
+    bert: ['latent_diffusion', 'LDMBertModel'],
+    scheduler: ['diffusers', 'DDIMScheduler'],
+    tokenizer: ['transformers', 'BertTokenizer'],
+    unet: ['diffusers', 'UNet2DConditionModel'],
+    vqvae: ['diffusers', 'AutoencoderKL'],
+  };
+  writeFileSync(join(model, 'model_index.json'), JSON.stringify(index));
+  return ['--W', '16', '--H', '16'];
+};
+
 /** Published flags with a smaller network for smaller pictures. */
 const smaller =
   '--num_channels 32 --num_res_blocks 1 --num_head_channels 32 --channel_mult 1,1 --attention_resolutions 16 --num_classes 5';
@@ -247,6 +296,7 @@ const files: Readonly<Record<string, Write>> = {
     await writePicture(join(folder, 'FOLDER/a_mask.png'), 16, 255);
   }),
   rdm768x768: latent(text('{target: torch.nn.Identity}'), writeRetrieval),
+  'CompVis/ldm-text2im-large-256': bertFolder,
   'CompVis/ldm-celebahq-256': diffusersFolder('LDMPipeline', folderUNet(3)),
   'CompVis/ldm-super-resolution-4x-openimages': diffusersFolder('LDMSuperResolutionPipeline', folderUNet(6)),
   'model-100.pt': async (folder, name) => {

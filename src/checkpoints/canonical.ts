@@ -26,6 +26,7 @@ import { autoencoderMap } from './layouts/autoencoder.ts';
 import { clipTextMap } from './layouts/clip-text.ts';
 import { controlNetMap } from './layouts/control-net.ts';
 import { ifUNetMap } from './layouts/if-unet.ts';
+import { ldmBertMap, ldmBertMark } from './layouts/ldm-bert.ts';
 import { openAiClipMap, openAiTextRows, openAiVisionRows } from './layouts/openai-clip.ts';
 import { t2iAdapterMap } from './layouts/t2i-adapter.ts';
 import { taesdDecoderMap, taesdEncoderMap } from './layouts/taesd.ts';
@@ -137,6 +138,10 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
       };
     case 't5_encoder':
       return { layout: 'transformers', source: t5EncoderWeights(source) };
+    case 'bert':
+      return source.entries.has(ldmBertMark)
+        ? { layout: 'diffusers', source: renamed(source, ldmBertMap(config), 'b-to-a') }
+        : { layout: 'compvis', source };
     case 'lpips':
       return { layout: 'compvis', source: lpipsWeights(source) };
     default:

@@ -208,7 +208,9 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
         ? { text_encoder: await separate(unet, ownText, 'cond_stage', 'text_encoder') }
         : listed('text_encoder') && (await isNeeded(modelIndex, join(path, 'text_encoder')))
           ? { text_encoder: await component('text_encoder') }
-          : {}),
+          : listed('bert')
+            ? { text_encoder: await component('bert') }
+            : {}),
       ...(listed('text_encoder_2') ? { text_encoder_2: await component('text_encoder_2') } : {}),
       ...(listed('image_encoder') && listed('image_normalizer')
         ? { image_encoder: await component('image_encoder'), image_normalizer: await component('image_normalizer') }

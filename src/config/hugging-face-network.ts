@@ -11,6 +11,7 @@ import { controlNetFromDiffusers, t2iAdapterFromDiffusers } from './hugging-face
 import { ifUNetFromDiffusers, isIfUNet } from './hugging-face-if-unet.ts';
 import { unetFromDiffusers } from './hugging-face-unet.ts';
 import {
+  bertEmbedderConfigSchema,
   clipTextConfigSchema,
   clipVisionConfigSchema,
   klConfigSchema,
@@ -30,6 +31,7 @@ const readers: ReadonlyMap<string, (json: Mapping, what: string) => NetworkConfi
   ['CLIPVisionModel', (json: Mapping, what: string) => clipVision(json, what, false)],
   ['CLIPVisionModelWithProjection', (json: Mapping, what: string) => clipVision(json, what, true)],
   ['CLIPModel', clip],
+  ['LDMBertModel', ldmBert],
   ['T5EncoderModel', t5Encoder],
   ['T5ForConditionalGeneration', t5Encoder],
   ['StableDiffusionSafetyChecker', safetyChecker],
@@ -74,6 +76,8 @@ function className(json: Mapping): string | undefined {
   const architectures = json['architectures'];
   if (Array.isArray(architectures) && typeof architectures[0] === 'string') return architectures[0];
   switch (json['model_type']) {
+    case 'ldmbert':
+      return 'LDMBertModel';
     case 'clip_text_model':
       return 'CLIPTextModel';
     case 'clip_vision_model':
@@ -156,6 +160,33 @@ function t5Encoder(json: Mapping, what: string): NetworkConfig {
   return validated(
     t5EncoderConfigSchema,
     { ...known(t5EncoderConfigSchema.unwrap(), { feed_forward_proj: 'relu', ...json }), kind: 't5_encoder' },
+    what,
+  );
+}
+
+/** diffusers' form of LDM's BERT encoder: 8 heads of 64, and a feed-forward four times as wide as the model. */
+function ldmBert(json: Mapping, what: string): NetworkConfig {
+  const { d_model: width = 1280 } = json;
+  refuseOthers(
+    json,
+    {
+      encoder_attention_heads: [8],
+      head_dim: [64],
+      encoder_ffn_dim: typeof width === 'number' ? [4 * width] : [],
+      activation_function: ['gelu'],
+      scale_embedding: [false],
+    },
+    what,
+  );
+  return validated(
+    bertEmbedderConfigSchema,
+    {
+      kind: 'bert',
+      n_embed: width,
+      n_layer: json['encoder_layers'] ?? 32,
+      vocab_size: json['vocab_size'] ?? 30522,
+      max_seq_len: json['max_position_embeddings'] ?? 77,
+    },
     what,
   );
 }

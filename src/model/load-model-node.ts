@@ -69,7 +69,10 @@ async function sentencePieceFiles(folder: string): Promise<SentencePieceFiles | 
 async function tokenizerFiles(path: string, vocabulary: string | undefined): Promise<TokenizerFiles> {
   return {
     vocabulary:
-      vocabulary === undefined ? await textIfThere(join(dirname(path), 'vocab.txt')) : await readText(vocabulary),
+      vocabulary === undefined
+        ? ((await textIfThere(join(dirname(path), 'vocab.txt'))) ??
+          (await textIfThere(join(path, 'tokenizer', 'vocab.txt'))))
+        : await readText(vocabulary),
     clip: {
       [conditionerPart(0)]: await clipFiles(join(path, 'tokenizer')),
       [conditionerPart(1)]: await clipFiles(join(path, 'tokenizer_2')),

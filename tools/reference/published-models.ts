@@ -84,6 +84,12 @@ const models: readonly Published[] = [
     checked: recorded,
   },
   {
+    file: 'CompVis/ldm-text2im-large-256',
+    what: 'text by BERT, diffusers folder',
+    command: 'sd txt2img "…" --ckpt FOLDER',
+    checked: "names and shapes of diffusers' code",
+  },
+  {
     file: 'CompVis/ldm-super-resolution-4x-openimages',
     what: 'super-resolution, diffusers folder',
     command: 'sd img2img --init-img small.png --ckpt FOLDER',
