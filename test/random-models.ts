@@ -4,7 +4,7 @@ import { openCheckpoint } from '../src/checkpoints/checkpoint.ts';
 import type { Tokenizer } from '../src/conditioning/conditioner.ts';
 import { conditionerParts } from '../src/config/conditioner-parts.ts';
 import { modelSection } from '../src/config/ldm-config.ts';
-import type { NetworkConfig } from '../src/config/network-config.ts';
+import { type NetworkConfig, openAiClipConfigSchema } from '../src/config/network-config.ts';
 import { wholeModel } from '../src/config/whole-model.ts';
 import { parseYaml } from '../src/config/yaml.ts';
 import type { Engine } from '../src/engine/engine.ts';
@@ -160,4 +160,19 @@ export const layoutModel = yaml({
   stage: vq,
   condition:
     '{target: ldm.modules.encoders.modules.BERTEmbedder, params: {n_embed: 32, n_layer: 1, vocab_size: 64, max_seq_len: 11, use_tokenizer: false}}',
+});
+
+/** OpenAI's CLIP with one layer a side. */
+export const clip = openAiClipConfigSchema.parse({
+  kind: 'openai_clip',
+  embed_dim: 32,
+  image_resolution: 32,
+  vision_layers: 1,
+  vision_width: 64,
+  vision_patch_size: 16,
+  context_length: 77,
+  vocab_size: 600,
+  transformer_width: 64,
+  transformer_heads: 1,
+  transformer_layers: 1,
 });

@@ -170,6 +170,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
   // Pipelines of pixels (DDPMPipeline, DDIMPipeline) list a UNet and a scheduler only.
   const hasStage = listed('vae') || listed('vqvae') || options.vae !== undefined || !listed('scheduler');
   const ownText = onlyTextEncoder(path, options);
+  const textFolder = await textEncoderFolder(path, modelIndex, listed);
   const opened: WeightSource[] = [];
   const component = async (name: string): Promise<DiffusersComponent> => {
     const config = await existing(join(path, name, 'config.json'));
@@ -195,10 +196,9 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     return { source: partNetwork(source, part).source };
   };
   try {
-    const scheduler = await existing(join(path, 'scheduler', 'scheduler_config.json'));
+    const scheduler = await schedulerFile(path, 'scheduler');
     const imageScheduler =
-      (await existing(join(path, 'low_res_scheduler', 'scheduler_config.json'))) ??
-      (await existing(join(path, 'image_noising_scheduler', 'scheduler_config.json')));
+      (await schedulerFile(path, 'low_res_scheduler')) ?? (await schedulerFile(path, 'image_noising_scheduler'));
     const unet = await component('unet');
     return diffusersCheckpoint({
       label: path,
@@ -206,11 +206,9 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       vae: hasStage ? await separate(unet, options.vae, 'first_stage', listed('vqvae') ? 'vqvae' : 'vae') : undefined,
       ...(ownText !== undefined
         ? { text_encoder: await separate(unet, ownText, 'cond_stage', 'text_encoder') }
-        : listed('text_encoder') && (await isNeeded(modelIndex, join(path, 'text_encoder')))
-          ? { text_encoder: await component('text_encoder') }
-          : listed('bert')
-            ? { text_encoder: await component('bert') }
-            : {}),
+        : textFolder === undefined
+          ? {}
+          : { text_encoder: await component(textFolder) }),
       ...(listed('text_encoder_2') ? { text_encoder_2: await component('text_encoder_2') } : {}),
       ...(listed('image_encoder') && listed('image_normalizer')
         ? { image_encoder: await component('image_encoder'), image_normalizer: await component('image_normalizer') }
@@ -225,6 +223,19 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     await Promise.all(opened.map((source) => source.close()));
     throw error;
   }
+}
+
+const schedulerFile = (path: string, name: string): Promise<string | undefined> =>
+  existing(join(path, name, 'scheduler_config.json'));
+
+/** The folder of a model's first text encoder: `bert` in LDM's text-to-image models. */
+async function textEncoderFolder(
+  path: string,
+  index: unknown,
+  listed: (name: string) => boolean,
+): Promise<string | undefined> {
+  if (listed('text_encoder') && (await isNeeded(index, join(path, 'text_encoder')))) return 'text_encoder';
+  return listed('bert') ? 'bert' : undefined;
 }
 
 /** DeepFloyd IF's later stages list a text encoder that may be left out: the first stage encodes the text. */

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
-import { maskModel, writeTensors } from '../published-files.ts';
+import { maskModel } from '../published-files.ts';
+import { writeTensors } from '../published-folders.ts';
 import { randomTensors } from '../random-models.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
 

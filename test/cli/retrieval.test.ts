@@ -5,7 +5,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { nearestRows } from '../../src/conditioning/retrieval.ts';
-import { openAiClipConfigSchema } from '../../src/config/network-config.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { writeNpz } from '../../src/formats/npz.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
@@ -15,22 +14,8 @@ import { openRetrievalDatabase } from '../../src/model/load-retrieval-node.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
-import { kl, randomTensors, randomWeights, yaml } from '../random-models.ts';
+import { clip, kl, randomTensors, randomWeights, yaml } from '../random-models.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
-
-const clip = openAiClipConfigSchema.parse({
-  kind: 'openai_clip',
-  embed_dim: 32,
-  image_resolution: 32,
-  vision_layers: 1,
-  vision_width: 64,
-  vision_patch_size: 16,
-  context_length: 77,
-  vocab_size: 600,
-  transformer_width: 64,
-  transformer_heads: 1,
-  transformer_layers: 1,
-});
 
 const document = yaml({
   params: 'channels: 4, conditioning_key: crossattn, use_ema: false',

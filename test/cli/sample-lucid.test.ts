@@ -14,7 +14,7 @@ import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
 import { lucidObjective, openLucidModel } from '../../src/model/lucid-model.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { expectDType, type Tensor } from '../../src/tensor/tensor.ts';
-import { writeTensors } from '../published-files.ts';
+import { writeTensors } from '../published-folders.ts';
 import { randomWeights } from '../random-models.ts';
 import { reference } from '../reference.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
@@ -134,4 +134,6 @@ test('ElucidatedDiffusion, continuous time and a UNet alone', async (context) =>
   }
   assert.match((await run(files.continuous)).err, /Give --flags "--noise_schedule linear", or cosine/);
   assert.match((await run(files.alone)).err, /a UNet without its diffusion\. Give --flags/);
+  const imagen = await write('imagen.pt', 'unets.0.', {});
+  assert.match((await run(imagen)).err, /holds UNets of imagen-pytorch, and this program does not have that network/);
 });

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { canonicalWeights } from '../../src/checkpoints/canonical.ts';
+import { huggingFaceNetwork } from '../../src/config/hugging-face-network.ts';
 import { parseModelConfig } from '../../src/config/model-config.ts';
 import {
   bertEmbedderConfigSchema,
@@ -81,6 +83,16 @@ test('without noise the mean of the posterior is decoded', async () => {
   });
   assert.equal(maxDifference(pick(encoded, 'decoded'), pick(decoded, 'decoded.z')), 0);
   assert.ok(!encoded.has('sample'));
+});
+
+test("diffusers' LDMBertModel encodes tokens as recorded", async () => {
+  const folder = reference('diffusers/ldm-bert');
+  const config = huggingFaceNetwork(JSON.parse(readFileSync(join(folder, 'bert/config.json'), 'utf8')), 'bert');
+  const recorded = readTensors(join(folder, 'recorded.safetensors'));
+  const { source } = canonicalWeights(memoryWeights(readTensors(join(folder, 'bert/model.safetensors'))), config);
+  const inputs = new Map([['tokens', pick(recorded, 'input_ids')]]);
+  const { embeddings } = Object.fromEntries(await forward({ engine, config, weights: source, inputs }));
+  assert.ok(embeddings && maxDifference(embeddings, pick(recorded, 'last_hidden_state')) < 1e-5);
 });
 
 test('a tap that no module has is refused', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { isLogged, logImagesSchema } from '../../src/training/image-log.ts';
-import { writeTensors } from '../published-files.ts';
+import { writeTensors } from '../published-folders.ts';
 import { classModel, randomTensors, superResolutionModel, vqModel } from '../random-models.ts';
 import { autoencoderYaml, eventsOf, trainingRuns } from './training-runs.ts';
 

@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sd } from '../cli/run-cli.ts';
-import { writeTensors } from '../published-files.ts';
+import { writeTensors } from '../published-folders.ts';
 import { classModel, randomTensors } from '../random-models.ts';
 import { eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 

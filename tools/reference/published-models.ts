@@ -87,7 +87,7 @@ const models: readonly Published[] = [
     file: 'CompVis/ldm-text2im-large-256',
     what: 'text by BERT, diffusers folder',
     command: 'sd txt2img "…" --ckpt FOLDER',
-    checked: "names and shapes of diffusers' code",
+    checked: "a recording of the original's text encoder with small random weights",
   },
   {
     file: 'CompVis/ldm-super-resolution-4x-openimages',
