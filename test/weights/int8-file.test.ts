@@ -73,14 +73,14 @@ test('a file in int8 is read as float32, each weight within half a step of its o
 
 test('a program in int8 is the same from the original and from its file in int8', async () => {
   const graph = trace(
-    { x: { dtype: 'float32', shape: [1, 32, 6, 6] }, y: { dtype: 'float32', shape: [1, 5, 40] } },
+    { x: { dtype: 'float32', shape: [1, 32, 6, 6] }, y: { dtype: 'float32', shape: [1, 1, 5, 40] } },
     ({ x, y }, p) => ({
       a: conv2d(x, p.get('conv.weight', [40, 32, 3, 3]), undefined, { padding: 1 }),
       b: linear(y, p.get('fc.weight', [64, 40]), p.get('fc.bias', [64])),
     }),
   );
   await using engine = createNodeEngine({ threads: 1 });
-  const inputs = { x: generator.randn([1, 32, 6, 6]), y: generator.randn([1, 5, 40]) };
+  const inputs = { x: generator.randn([1, 32, 6, 6]), y: generator.randn([1, 1, 5, 40]) };
   const results: Readonly<Record<string, Tensor>>[] = [];
   for (const source of [model, await stored(withInt8(model))]) {
     await using program = await engine.compile(graph, source, { precision: 'int8' });

@@ -31,7 +31,7 @@ interface Size {
 }
 
 /** What an enlarged latent takes, with a copy on the way; its mask stays as it is. */
-function enlargedBytes(latent: LatentValue, { width, height }: Size): number {
+export function enlargedBytes(latent: LatentValue, { width, height }: Size): number {
   const [batch = 1, channels = 4, h = 1, w = 1] = latent.samples.shape;
   return bytesOfValue(latent) + floatBytes(batch, channels, Math.max(height * width, h * w), 2);
 }
@@ -48,7 +48,7 @@ function scaledSize({ shape: [, , h = 1, w = 1] }: Float32, width: number, heigh
   return { width: across >> 3, height: down >> 3 };
 }
 
-const sizeBy = ({ shape: [, , h = 1, w = 1] }: Float32, scale: number): Size => ({
+export const sizeBy = ({ shape: [, , h = 1, w = 1] }: Float32, scale: number): Size => ({
   width: roundHalfEven(w * scale),
   height: roundHalfEven(h * scale),
 });

@@ -18,6 +18,7 @@ import { floatBytes } from '../../memory-budget.ts';
 import { imageOf, imageValue } from '../../pictures.ts';
 import { pythonTime } from '../../python-time.ts';
 import { encodeText } from '../../text/encode-text.ts';
+import { enlargedBytes, sizeBy } from '../latents.ts';
 
 const module = 'custom_nodes.was-node-suite-comfyui';
 const linked = ['STRING', { forceInput: true }] as const;
@@ -190,7 +191,7 @@ const latentUpscaleByFactorNode = defineNode({
     align: [['true', 'false']],
   },
   outputs: ['LATENT'],
-  makes: ({ samples: { samples }, factor }) => 4 * samples.data.length * factor ** 2,
+  makes: ({ samples, factor }) => enlargedBytes(samples, sizeBy(samples.samples, factor)),
   run({ samples, mode, factor, align }) {
     const [, , height = 1, width = 1] = samples.samples.shape;
     const size = (side: number): number => Math.max(1, roundHalfEven(side * factor));
