@@ -4,6 +4,7 @@ import { defineNode, type NodeType } from '../../definition.ts';
 import { floatBytes } from '../../memory-budget.ts';
 import { upscale, upscaleImage } from '../../upscale.ts';
 import type { LatentValue } from '../../values.ts';
+import { enlargedBytes } from '../latents.ts';
 
 const module = 'custom_nodes.ComfyUI-QualityOfLifeSuit_Omar92';
 const methods = ['nearest-exact', 'bilinear', 'area'] as const;
@@ -30,14 +31,15 @@ interface Factors {
   readonly down: number;
 }
 
-function enlarged({ samples, ...others }: LatentValue, { method, crop, across, down }: Factors): LatentValue {
+function enlargedSize({ samples }: LatentValue, across: number, down: number): { width: number; height: number } {
   const [, , height = 1, width = 1] = samples.shape;
-  const size = { width: latentSide(width, across), height: latentSide(height, down) };
-  return { ...others, samples: upscale(samples, { ...size, method, crop }) };
+  return { width: latentSide(width, across), height: latentSide(height, down) };
 }
 
-const latentBytes = ({ samples: { shape } }: LatentValue, across: number, down: number): number =>
-  floatBytes(shape[0] ?? 1, shape[1] ?? 4, latentSide(shape[2] ?? 1, down), latentSide(shape[3] ?? 1, across));
+const enlarged = (latent: LatentValue, { method, crop, across, down }: Factors): LatentValue => ({
+  ...latent,
+  samples: upscale(latent.samples, { ...enlargedSize(latent, across, down), method, crop }),
+});
 
 const latentUpscaleFactorNode = defineNode({
   name: 'LatentUpscaleFactor _O',
@@ -52,7 +54,7 @@ const latentUpscaleFactorNode = defineNode({
     crop: [crops],
   },
   outputs: ['LATENT'],
-  makes: ({ samples, WidthFactor, HeightFactor }) => latentBytes(samples, WidthFactor, HeightFactor),
+  makes: ({ samples, WidthFactor, HeightFactor }) => enlargedBytes(samples, enlargedSize(samples, WidthFactor, HeightFactor)),
   run: ({ samples, upscale_method: method, WidthFactor: across, HeightFactor: down, crop }) => [
     enlarged(samples, { method, crop, across, down }),
   ],
@@ -65,7 +67,7 @@ const latentUpscaleFactorSimpleNode = defineNode({
   module,
   required: { samples: ['LATENT'], upscale_method: [methods], factor, crop: [crops] },
   outputs: ['LATENT'],
-  makes: ({ samples, factor: by }) => latentBytes(samples, by, by),
+  makes: ({ samples, factor: by }) => enlargedBytes(samples, enlargedSize(samples, by, by)),
   run: ({ samples, upscale_method: method, factor: by, crop }) => [
     enlarged(samples, { method, crop, across: by, down: by }),
   ],
