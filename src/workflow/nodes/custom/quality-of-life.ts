@@ -54,7 +54,8 @@ const latentUpscaleFactorNode = defineNode({
     crop: [crops],
   },
   outputs: ['LATENT'],
-  makes: ({ samples, WidthFactor, HeightFactor }) => enlargedBytes(samples, enlargedSize(samples, WidthFactor, HeightFactor)),
+  makes: ({ samples, WidthFactor, HeightFactor }) =>
+    enlargedBytes(samples, enlargedSize(samples, WidthFactor, HeightFactor)),
   run: ({ samples, upscale_method: method, WidthFactor: across, HeightFactor: down, crop }) => [
     enlarged(samples, { method, crop, across, down }),
   ],
