@@ -53,6 +53,7 @@ export interface JobDraft extends z.output<typeof draftSchema> {
   readonly resizeMode?: JobRequest['resizeMode'];
   readonly inpaint?: JobRequest['inpaint'];
   readonly hires?: HiresDraft | undefined;
+  readonly restoreFaces?: JobRequest['restoreFaces'];
   readonly control?: ControlledDraft['control'];
   readonly imagePrompts?: ControlledDraft['imagePrompts'];
   readonly format?: JobRequest['format'] | undefined;

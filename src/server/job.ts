@@ -133,6 +133,8 @@ const currentRequest = z.object({
     .array(z.object({ width: z.int(), height: z.int() }))
     .max(4096)
     .optional(),
+  /** Faces are restored by CodeFormer, with this fidelity. */
+  restoreFaces: z.object({ weight: z.number().min(0).max(1) }).optional(),
   /** A second pass at a larger size. */
   hires: hiresSchema.optional(),
   ...jobControlFields,
@@ -289,5 +291,5 @@ export function batchKey(job: NewJob): string {
     choosesSteps(r);
   if (alone) return job.id;
   const fields = Object.keys(takenFields) as (keyof typeof takenFields)[];
-  return JSON.stringify([r.model, r.loras, r.noiseSettings, r.promptSyntax, ...fields.map((field) => r[field])]);
+  return JSON.stringify([r.model, r.loras, r.noiseSettings, r.promptSyntax, r.restoreFaces, ...fields.map((field) => r[field])]);
 }

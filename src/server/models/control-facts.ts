@@ -4,7 +4,9 @@ import { type ControlConfig, controlKindName, readControlConfig } from '../../ch
 import { detectNetwork } from '../../checkpoints/detect.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
 import { detectAnnotator } from '../../models/annotators/index.ts';
+import { detectFaceNetwork } from '../../models/faces/index.ts';
 import { takesHiddenStates } from '../../models/ip-adapter.ts';
+import { faceKinds } from './face-networks.ts';
 
 export interface ControlFileFacts {
   readonly kind: ControlConfig['kind'];
@@ -16,7 +18,7 @@ export interface ControlFileFacts {
   readonly takesFace: boolean;
 }
 
-/** A preprocessor's network, or an image encoder. */
+/** A preprocessor's network, one for faces, or an image encoder. */
 export interface HelperFacts {
   readonly kind: string;
   /** Of an image encoder: the widths of its outputs, and pixels of the square that it takes. */
@@ -45,13 +47,15 @@ export async function controlFacts(path: string): Promise<ControlFileFacts> {
   }
 }
 
-/** Undefined for a file that holds neither. */
+/** Undefined for a file that holds none of them. */
 export async function helperFacts(path: string): Promise<HelperFacts | undefined> {
   const source = await openWeightsAt(path).catch(() => undefined);
   if (!source) return undefined;
   try {
     const annotator = detectAnnotator(source);
     if (annotator) return { kind: annotator.kind };
+    const face = detectFaceNetwork(source);
+    if (face) return { kind: faceKinds[face.kind] };
     const { config } = detectNetwork(source);
     if (config.kind !== 'clip_vision') return undefined;
     const { projection_dim, with_projection, hidden_size, image_size } = config;

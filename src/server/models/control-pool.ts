@@ -9,8 +9,17 @@ import { referenceControl } from '../../model/reference-control.ts';
 import { loadControl } from '../../model/load-control-node.ts';
 import type { Model } from '../../model/model.ts';
 import { createAnnotator, type OpenAnnotator, readAnnotator } from '../../preprocessors/index.ts';
+import { readFaceDetector, readFaceRestorer } from '../../models/faces/index.ts';
+import { createFaceRestorer, type FaceRestorer } from '../../upscaling/faces/restore-faces.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import { faceKinds } from './face-networks.ts';
 import { createTurns } from '../run/turns.ts';
 import type { ControlCatalog, ControlEncoder } from './control-catalog.ts';
+
+interface ControlCaller {
+  readonly owner: string;
+  readonly signal: AbortSignal;
+}
 
 export interface ControlPool {
   /** The control network of a title, opened for a model. Throws `not-found`, and as `loadControl`. */
@@ -18,11 +27,9 @@ export interface ControlPool {
   /** The image encoder that it takes; undefined for one that takes a map. Throws `not-found`. */
   encoderOf(title: string): Promise<ControlEncoder | undefined>;
   /** Runs `work` with the network of a preprocessor, one piece of work at a time, in turn among callers. Throws `not-found`, `aborted`. */
-  withAnnotator<T>(
-    kind: string,
-    caller: { readonly owner: string; readonly signal: AbortSignal },
-    work: (annotator: OpenAnnotator) => Promise<T>,
-  ): Promise<T>;
+  withAnnotator<T>(kind: string, caller: ControlCaller, work: (annotator: OpenAnnotator) => Promise<T>): Promise<T>;
+  /** The same with the networks that find and restore faces. */
+  withFaceRestorer<T>(caller: ControlCaller, work: (restorer: FaceRestorer) => Promise<T>): Promise<T>;
   /** Closes what is open for a model, before the model is. */
   release(model: Model): Promise<void>;
   close(): Promise<void>;
@@ -31,33 +38,47 @@ export interface ControlPool {
 /** Bytes of weights in float32 that stay open: two ControlNets of Stable Diffusion v1. */
 const keptBytes = 3 * 2 ** 30;
 
-/** One network of a preprocessor at a time stays open. */
-function annotatorKeeper(
-  engine: Engine,
-  controls: ControlCatalog,
-): { readonly run: ControlPool['withAnnotator']; readonly close: () => Promise<void> } {
-  let open: OpenAnnotator | undefined;
+interface Helper {
+  readonly key: string;
+  readonly value: AsyncDisposable;
+}
+
+interface HelperKeeper {
+  /** Runs `work` with what `open` opens, kept under `key` for the next; one piece of work at a time. */
+  run<H extends AsyncDisposable, T>(
+    key: string,
+    open: () => Promise<H>,
+    caller: ControlCaller,
+    work: (helper: H) => Promise<T>,
+  ): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** One network besides the models at a time stays open. */
+function helperKeeper(): HelperKeeper {
+  let kept: Helper | undefined;
   const turns = createTurns(1, 1);
   const drop = async (): Promise<void> => {
-    const old = open;
-    open = undefined;
-    await old?.[Symbol.asyncDispose]();
-  };
-  const annotatorOf = async (kind: string): Promise<OpenAnnotator> => {
-    if (open?.kind === kind) return open;
-    await drop();
-    const path = controls.annotatorPath(kind);
-    if (path === undefined) throw new StableDiffusionError('not-found', `The server has no network ${kind}.`);
-    open = createAnnotator(engine, readAnnotator(await openWeightsAt(path)));
-    return open;
+    const old = kept;
+    kept = undefined;
+    await old?.value[Symbol.asyncDispose]();
   };
   return {
-    run: async (kind, { owner, signal }, work) => {
+    async run<H extends AsyncDisposable, T>(
+      key: string,
+      open: () => Promise<H>,
+      { owner, signal }: ControlCaller,
+      work: (helper: H) => Promise<T>,
+    ): Promise<T> {
       const end = await turns.take(owner, signal);
       const begun = performance.now();
       try {
         throwIfAborted(signal);
-        return await work(await annotatorOf(kind));
+        if (kept?.key !== key) {
+          await drop();
+          kept = { key, value: await open() };
+        }
+        return await work(kept.value as H);
       } finally {
         end([[owner, performance.now() - begun]]);
       }
@@ -74,7 +95,12 @@ export function createControlPool({
   readonly controls: ControlCatalog;
 }): ControlPool {
   const kept = createKeptControls({ limit: keptBytes });
-  const annotators = annotatorKeeper(engine, controls);
+  const helpers = helperKeeper();
+  const sourceOf = async (kind: string): Promise<WeightSource> => {
+    const path = controls.annotatorPath(kind);
+    if (path === undefined) throw new StableDiffusionError('not-found', `The server has no network ${kind}.`);
+    return openWeightsAt(path);
+  };
   const encoderOf = async (title: string): Promise<ControlEncoder | undefined> => {
     if (title === noControlModel) return undefined;
     const facts = await controls.facts(controls.find(title));
@@ -89,10 +115,19 @@ export function createControlPool({
       const key = JSON.stringify([path, encoder?.path]);
       return kept.acquire(model, key, () => loadControl(model, path, { imageEncoder: encoder?.path }));
     },
-    withAnnotator: (kind, caller, work) => annotators.run(kind, caller, work),
+    withAnnotator: (kind, caller, work) =>
+      helpers.run(kind, async () => createAnnotator(engine, readAnnotator(await sourceOf(kind))), caller, work),
+    withFaceRestorer(caller, work) {
+      const open = async (): Promise<FaceRestorer> =>
+        createFaceRestorer(engine, {
+          detector: readFaceDetector(await sourceOf(faceKinds.detector)),
+          restorer: readFaceRestorer(await sourceOf(faceKinds.restorer)),
+        });
+      return helpers.run('faces', open, caller, work);
+    },
     release: (model) => kept.release(model),
     async close() {
-      await annotators.close();
+      await helpers.close();
       await kept[Symbol.asyncDispose]();
     },
   };

@@ -11,6 +11,7 @@ import { interrupt, skip } from './a1111/interrupt.ts';
 import { latentUpscaleModes } from './a1111/latent-upscale-modes.ts';
 import { reloadCheckpoint, unloadCheckpoint } from './a1111/load-checkpoint.ts';
 import { memory } from './a1111/memory.ts';
+import { faceRestorers } from './a1111/face-restorers.ts';
 import { nothingHere } from './a1111/nothing-here.ts';
 import { getOptions, setOptions } from './a1111/options.ts';
 import { interrogate } from './a1111/interrogate.ts';
@@ -70,6 +71,7 @@ export const routes: readonly Route[] = [
   scripts,
   scriptInfo,
   upscalers,
+  faceRestorers,
   latentUpscaleModes,
   cmdFlags,
   memory,

@@ -11,12 +11,13 @@ import type { JobRequest } from '../job.ts';
 import { persist } from './persist.ts';
 import { composeOffThread } from './picture-thread.ts';
 import { type FirstPass, secondPass } from './pipeline-of.ts';
+import { withRestoredFaces } from './restored-faces.ts';
 import { settingsText } from './settings-text.ts';
 import { checkSteps, spend } from './spend.ts';
 import { inTurns } from './turns.ts';
 import { type ChunkContext, type Picture, picturesOf } from './work.ts';
 
-/** Runs the second pass, if any, and stores the picture. */
+/** Runs the second pass, if any, restores faces if asked, and stores the picture. */
 export async function finishPicture(
   picture: Picture,
   made: GeneratedImage,
@@ -33,6 +34,7 @@ export async function finishPicture(
   if (work.stop === 'cancel') return;
   const { overlay } = picturesOf(picture);
   const { shownMask } = made;
+  if (!flagged) image = await withRestoredFaces(picture, image, chunkContext);
   const above = overlay && shownMask ? withShownMask(overlay, shownMask) : overlay;
   const whole = above && !flagged ? await composeOffThread(above, image) : image;
   await storePicture(picture, whole, { record, flagged }, chunkContext);
@@ -86,8 +88,8 @@ async function makeSecondPass(
 }
 
 /** Whether the record in the file makes the picture again: not if the server changes the picture before or after the run. */
-function isReplayable({ task, hires }: JobRequest): boolean {
-  return task !== 'inpaint' && !hires;
+function isReplayable({ task, hires, restoreFaces }: JobRequest): boolean {
+  return task !== 'inpaint' && !hires && !restoreFaces;
 }
 
 /** Encodes and stores a picture, and notes it as the job's. */

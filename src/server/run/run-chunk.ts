@@ -9,6 +9,7 @@ import { takeBatch } from '../../tensor/batches.ts';
 import { workOfStep } from '../admission/work.ts';
 import { finishPicture, storePicture } from './finish-picture.ts';
 import { pipelineOf } from './pipeline-of.ts';
+import { withRestoredFaces } from './restored-faces.ts';
 import { checkSteps, spend } from './spend.ts';
 import { inTurns, type TurnUse } from './turns.ts';
 import { type ChunkContext, type Picture, picturesOf, type RunContext } from './work.ts';
@@ -142,7 +143,7 @@ async function giveUp(
     const [image] = tensorToImages(
       await model.decodeLatent(takeBatch(event.denoised, at, at + 1), signal),
     ) as Image<3>[];
-    if (image) await storePicture(picture, image, {}, chunkContext);
+    if (image) await storePicture(picture, await withRestoredFaces(picture, image, chunkContext), {}, chunkContext);
   }
 }
 

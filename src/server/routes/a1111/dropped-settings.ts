@@ -12,7 +12,6 @@ export function droppedSettings(
 ): readonly string[] {
   const overrides = body.override_settings ?? {};
   const rows: readonly (readonly [name: string, isSet: boolean])[] = [
-    ['restore_faces', body.restore_faces === true],
     ...(body.styles ?? []).map(
       (name) =>
         [

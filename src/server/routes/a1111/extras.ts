@@ -1,11 +1,15 @@
-/** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling. */
+/** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling, and faces by CodeFormer. */
 
 import * as z from 'zod';
+import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
 import { inspectImageFile } from '../../../image/codec/image-file.ts';
 import { readExif } from '../../../image/metadata/exif.ts';
+import { flatten } from '../../../image/image.ts';
+import { restoreFaces } from '../../../upscaling/faces/restore-faces.ts';
 import { boundedList } from '../../admission/bounded-list.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
+import { canRestoreFaces, facesNeed } from '../../models/face-networks.ts';
 import { type Caller, readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import { boolean, float, floatWithin, integer, text } from './pydantic.ts';
@@ -65,6 +69,36 @@ function sizeOf(
   };
 }
 
+interface FaceSettings {
+  readonly visibility: number;
+  readonly weight: number;
+}
+
+/** Undefined where faces stay as they are. Throws at the field where the server cannot restore them. */
+function faceSettings(
+  { controls }: ServerContext,
+  { gfpgan_visibility, codeformer_visibility, codeformer_weight }: Extras,
+): FaceSettings | undefined {
+  if (gfpgan_visibility)
+    throw invalidField(['body', 'gfpgan_visibility'], 'GFPGAN is not supported; send codeformer_visibility');
+  if (!codeformer_visibility) return undefined;
+  if (!canRestoreFaces(controls)) throw invalidField(['body', 'codeformer_visibility'], `CodeFormer ${facesNeed}`);
+  return { visibility: codeformer_visibility, weight: codeformer_weight ?? 0 };
+}
+
+async function facesRestored(
+  { controlPool }: ServerContext,
+  file: Uint8Array,
+  { visibility, weight }: FaceSettings,
+  caller: Caller,
+): Promise<Uint8Array> {
+  const image = flatten(await nodeImageCodec.decode(file));
+  const made = await controlPool.withFaceRestorer(caller, (restorer) =>
+    restoreFaces(image, restorer, { visibility, weight, signal: caller.signal }),
+  );
+  return nodeImageCodec.encode(made.image, { format: 'png' });
+}
+
 async function enlarge(
   context: ServerContext,
   body: Extras,
@@ -73,6 +107,7 @@ async function enlarge(
   caller: Caller,
 ): Promise<string> {
   const { limits } = context;
+  const faces = faceSettings(context, body);
   const bytes = await atField(where, () => readPicture(context, encoded.trim(), caller.signal));
   const image = await atField(where, () => uprightSize(bytes, limits.inputPixels));
   const upscaler = (field: 'upscaler_1' | 'upscaler_2') => {
@@ -98,7 +133,8 @@ async function enlarge(
     filter,
     ...(visibility > 0 ? { second: { filter: other.filter, share: visibility } } : {}),
   };
-  const file = await atField(where, () => context.pictures.run('enlarge', { bytes, enlargement }, caller));
+  const enlarged = await atField(where, () => context.pictures.run('enlarge', { bytes, enlargement }, caller));
+  const file = faces ? await atField(where, () => facesRestored(context, enlarged, faces, caller)) : enlarged;
   return Buffer.from(file.buffer, file.byteOffset, file.byteLength).toString('base64');
 }
 

@@ -24,6 +24,7 @@ import {
   type TextToImageFields,
 } from './generation-fields.ts';
 import { type SamplerLabels, samplerLabels } from '../../../diffusion/sampler-labels.ts';
+import { facesOf } from './faces-of.ts';
 import { dynamicPromptsIn } from './dynamic-prompts.ts';
 import { checkScripts } from './scripts/index.ts';
 
@@ -152,6 +153,7 @@ export function sharedDraft(
     tokenMerging: tokenMergingOf(overrides),
     colorCorrection: task !== 'txt2img' && options['img2img_color_correction'] === true ? true : undefined,
     ...refinerOf(body),
+    restoreFaces: facesOf(context, body, options).restoreFaces,
     dynamicPrompts: dynamicPromptsIn(body),
     noise: noises.get(options['randn_source']) ?? 'a1111-gpu',
     format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
@@ -202,7 +204,8 @@ export async function answerGeneration(
   controls: UnitControls,
 ): Promise<Answer> {
   const body = withoutPictures(given);
-  const warnings = droppedSettings(given, context.styles);
+  const options = settingsOf(context, owner, given.override_settings ?? {});
+  const warnings = [...facesOf(context, given, options).warnings, ...droppedSettings(given, context.styles)];
   if (warnings.length > 0) context.log.warn({ owner, warnings }, 'settings without effect');
   ticket.hold(Buffer.byteLength(JSON.stringify(body)));
   const accepted = await acceptJob(context, {

@@ -1,6 +1,7 @@
 /** The `info` of A1111's answers. */
 
 import type { JobResult, PictureJob } from '../../job.ts';
+import { faceRestorerName } from '../../models/face-networks.ts';
 import { extraSettings } from '../../run/settings-text.ts';
 import type { SharedFields } from './generation-fields.ts';
 
@@ -30,8 +31,8 @@ export function infoOf(
     cfg_scale: request.guidanceScale,
     steps: request.steps,
     batch_size: request.batchSize,
-    restore_faces: body.restore_faces ?? false,
-    face_restoration_model: null,
+    restore_faces: request.restoreFaces !== undefined || (body.restore_faces ?? false),
+    face_restoration_model: request.restoreFaces ? faceRestorerName : null,
     sd_model_name: modelName,
     sd_model_hash: result.modelHash?.slice(0, 10) ?? null,
     sd_vae_name: null,

@@ -5,7 +5,6 @@ import { defineRoute, json, type Route } from '../../http/route.ts';
 
 const lists: readonly (readonly [path: string, summary: string, value: unknown])[] = [
   ['sd-vae', 'Separate autoencoders', []],
-  ['face-restorers', 'Face restoration', []],
   ['realesrgan-models', 'Real-ESRGAN upscalers', []],
   ['extensions', 'Extensions', []],
 ];
