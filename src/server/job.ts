@@ -291,5 +291,12 @@ export function batchKey(job: NewJob): string {
     choosesSteps(r);
   if (alone) return job.id;
   const fields = Object.keys(takenFields) as (keyof typeof takenFields)[];
-  return JSON.stringify([r.model, r.loras, r.noiseSettings, r.promptSyntax, r.restoreFaces, ...fields.map((field) => r[field])]);
+  return JSON.stringify([
+    r.model,
+    r.loras,
+    r.noiseSettings,
+    r.promptSyntax,
+    r.restoreFaces,
+    ...fields.map((field) => r[field]),
+  ]);
 }

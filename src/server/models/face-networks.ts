@@ -1,15 +1,18 @@
 /** The networks that restore faces in the server's folders. */
 
-import type { ControlCatalog } from './control-catalog.ts';
-
 /** Kinds of the networks for faces. */
 export const faceKinds = { detector: 'face_detector', restorer: 'face_restorer' } as const;
 
 /** A1111's name of the only face restorer here. */
 export const faceRestorerName = 'CodeFormer';
 
+/** The preprocessors' networks that a server has, by their kinds. */
+interface Annotators {
+  annotatorPath(kind: string): string | undefined;
+}
+
 /** Whether both networks are there. */
-export const canRestoreFaces = (controls: Pick<ControlCatalog, 'annotatorPath'>): boolean =>
+export const canRestoreFaces = (controls: Annotators): boolean =>
   Object.values(faceKinds).every((kind) => controls.annotatorPath(kind) !== undefined);
 
 /** What an operator must do where they are not. */
