@@ -29,7 +29,7 @@ const anySeed = ['INT', { default: 0, min: 0, max: 18446744073709551615n }] as c
 const withTime = (text: string, now: Date): string =>
   text
     .replaceAll('[time]', String(Math.floor(now.getTime() / 1000)))
-    .replace(/\[time\(([^)\n]*)\)\]/g, (_, format: string) => pythonTime(format, now));
+    .replace(/\[time\(([^()[\n]*)\)\]/g, (_, format: string) => pythonTime(format, now));
 
 /** The lines of a text without those that begin with `#`. */
 const withoutComments = (text: string): string[] => {
