@@ -75,7 +75,7 @@ class NodeEngine implements Engine {
   }
 
   async compile(given: Graph, source: WeightSource, options: CompileOptions = {}): Promise<Program> {
-    const made = prepared(this.provider, given, source, options);
+    const made = await prepared(this.provider, given, source, options);
     const { graph, weights } = made;
     if (made.isQuantised) return this.#compileInt8(given, source, made, options);
     if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);

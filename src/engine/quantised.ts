@@ -1,11 +1,7 @@
-/** int8 programs of both engines: the graph's large layers and their weights in 8 bits. */
+/** int8 programs of both engines: the graph's large layers and their weights in 8 bits. The passes load when the first such program is compiled. */
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
-import { withBlockLinears } from '../graph/block-linears.ts';
-import { quantise } from '../graph/quantise.ts';
-import { blockWeights } from '../weights/block-weights.ts';
-import { int8Weights } from '../weights/int8-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { CompileOptions, Provider } from './engine.ts';
 import { precisionOf } from './precision.ts';
@@ -19,22 +15,24 @@ export interface Prepared {
 }
 
 /** Linear layers whose weights a file has in blocks run on these. */
-function withStoredBlocks(graph: Graph, weights: WeightSource): Prepared {
+async function withStoredBlocks(graph: Graph, weights: WeightSource): Promise<Prepared> {
   const { blocks } = weights;
   if (!blocks || !graph.parameters.some(({ name }) => blocks.call(weights, name)))
     return { graph, weights, isQuantised: false };
   checkParameters(graph, weights);
+  const { withBlockLinears } = await import('../graph/block-linears.ts');
+  const { blockWeights } = await import('../weights/block-weights.ts');
   const made = withBlockLinears(graph, (name) => blocks.call(weights, name)?.bits);
   return { graph: made.graph, weights: blockWeights(weights, made.parts), isQuantised: false };
 }
 
 /** The graph and weights to compile. Throws `invalid-argument` where int8 is not possible. */
-export function prepared(
+export async function prepared(
   provider: Provider,
   graph: Graph,
   weights: WeightSource,
   { precision, parameters = 'fixed' }: CompileOptions,
-): Prepared {
+): Promise<Prepared> {
   const { storage, compute } = precisionOf(precision);
   if (storage === 'float32' && compute === 'float32' && provider === 'cpu' && parameters === 'fixed')
     return withStoredBlocks(graph, weights);
@@ -47,6 +45,8 @@ export function prepared(
   if (parameters !== 'fixed')
     throw new StableDiffusionError('invalid-argument', 'Precision int8 needs weights that are part of the program.');
   checkParameters(graph, weights);
+  const { quantise } = await import('../graph/quantise.ts');
+  const { int8Weights } = await import('../weights/int8-weights.ts');
   const quantised = quantise(graph);
   return {
     graph: quantised.graph,

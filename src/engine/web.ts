@@ -82,7 +82,7 @@ export class WebEngine implements Engine {
   }
 
   async compile(given: Graph, source: WeightSource, options: CompileOptions = {}): Promise<Program> {
-    const { graph, weights } = prepared(this.provider, given, source, options);
+    const { graph, weights } = await prepared(this.provider, given, source, options);
     if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);
     throwIfAborted(options.signal);
     this.#fusedAttention ??= fusedAttentionWorks((small) => this.#compile(small, weights, {}, true));

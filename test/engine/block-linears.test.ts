@@ -49,7 +49,7 @@ async function run(weights: WeightSource): Promise<Tensor> {
 for (const dtype of ['q4_0', 'q8_0'] as const)
   test(`${dtype}: layers on the blocks give what the widened weights give`, async () => {
     const weights = await file(dtype);
-    const made = prepared('cpu', graph, weights, {});
+    const made = await prepared('cpu', graph, weights, {});
     assert.deepEqual(
       made.graph.parameters.map(({ name }) => name),
       [
@@ -68,7 +68,7 @@ for (const dtype of ['q4_0', 'q8_0'] as const)
 
 test('other types are widened, and so are all on a graphics card and in lower precision', async () => {
   const [q5, q4] = [await file('q5_0'), await file('q4_0')];
-  assert.equal(prepared('cpu', graph, q5, {}).graph, graph);
-  assert.equal(prepared('webgpu', graph, q4, {}).graph, graph);
-  assert.equal(prepared('cpu', graph, q4, { precision: 'float16' }).graph, graph);
+  assert.equal((await prepared('cpu', graph, q5, {})).graph, graph);
+  assert.equal((await prepared('webgpu', graph, q4, {})).graph, graph);
+  assert.equal((await prepared('cpu', graph, q4, { precision: 'float16' })).graph, graph);
 });
