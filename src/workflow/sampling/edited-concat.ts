@@ -4,10 +4,11 @@
  */
 
 import { scaledLatent } from '../../model/latent-scale.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
+import { type Tensor, zeros } from '../../tensor/tensor.ts';
 import type { ConditioningEntry } from '../values/conditioning.ts';
 import type { ModelValue } from '../values/model.ts';
-import { upscale } from '../upscale.ts';
+import { likeShape } from '../upscale.ts';
 import type { RunShape } from './run-shape.ts';
 
 type Float32 = Tensor<'float32'>;
@@ -20,7 +21,7 @@ function spread(value: Float32, count: number): Float32 {
   const data = new Float32Array(size * count);
   for (let i = 0; i < count; i++) {
     const at =
-      count < own ? Math.round((i * (own - 1)) / Math.max(1, count - 1)) : Math.floor(((i + 0.5) * own) / count);
+      count < own ? roundHalfEven(i * ((own - 1) / Math.max(1, count - 1))) : Math.floor((i + 0.5) * (own / count));
     data.set(value.data.subarray(Math.min(at, own - 1) * size, (Math.min(at, own - 1) + 1) * size), i * size);
   }
   return { ...value, shape: [count, ...rest], data };
@@ -35,15 +36,8 @@ export function editedConcat(
   const { in_channels, out_channels } = network.config;
   if (in_channels !== 2 * out_channels) return undefined;
   const [batch = 1, , height = 1, width = 1] = shape;
-  if (!picture) {
-    const size = [batch, out_channels, height, width] as const;
-    return { dtype: 'float32', shape: size, data: new Float32Array(batch * out_channels * height * width) };
-  }
-  const sized =
-    picture.shape[2] === height && picture.shape[3] === width
-      ? picture
-      : upscale(picture, { width, height, method: 'bilinear', crop: 'center' });
-  const seen = spread(sized, batch);
+  if (!picture) return zeros('float32', [batch, out_channels, height, width]);
+  const seen = spread(likeShape(picture, shape, false), batch);
   // CosXL's takes the latent as it is sampled, the others as the first stage has it.
   return config.noise_levels ? scaledLatent(seen, config) : seen;
 }
