@@ -16,7 +16,7 @@ type Float32 = Tensor<'float32'>;
 /** Latents float32 [b, channels, h, w] as the first stage has them, not multiplied by the scale factor. */
 export interface LatentValue {
   readonly samples: Float32;
-  /** float32 [b or 1, 1, h, w] or [b, h, w] of pixels or latent elements; 1 is made anew. */
+  /** float32 [b or 1, 1, h, w] or [b, h, w] of pixels or latent elements: 1 where the picture is made again, 0 where it is kept. */
   readonly noiseMask?: Float32 | undefined;
   /** Which pictures of an imagined larger batch these are: their noise. */
   readonly batchIndex?: readonly number[] | undefined;

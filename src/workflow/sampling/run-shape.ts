@@ -12,7 +12,7 @@ export interface RunShape {
   readonly shape: readonly number[];
   /** The latent of the start, scaled. */
   readonly latent: Float32;
-  /** [b, 1, h, w]; 1 is made anew. */
+  /** [b, 1, h, w]: 1 where the picture is made again, 0 where it is kept. */
   readonly mask?: Float32 | undefined;
   /** The generator of the start noise, for draws that have none of their own. */
   readonly random: TorchGenerator;
