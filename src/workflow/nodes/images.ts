@@ -14,7 +14,7 @@ interface Size {
 }
 
 /** What an enlarged picture takes, with the copies on the way. */
-const enlargedBytes = ({ shape: [batch = 1, h = 1, w = 1, channels = 3] }: Float32, { width, height }: Size): number =>
+export const enlargedBytes = ({ shape: [batch = 1, h = 1, w = 1, channels = 3] }: Float32, { width, height }: Size): number =>
   floatBytes(batch, channels, Math.max(height * width, h * w), 2);
 
 /** A size of which 0 follows the other side. */

@@ -1,9 +1,10 @@
 /** Nodes of ComfyUI-QualityOfLifeSuit_Omar92: texts, numbers, and sizes by a factor. */
 
 import { defineNode, type NodeType } from '../../definition.ts';
-import { floatBytes } from '../../memory-budget.ts';
+import type { Float32 } from '../../grids.ts';
 import { upscale, upscaleImage } from '../../upscale.ts';
 import type { LatentValue } from '../../values.ts';
+import { enlargedBytes as enlargedImageBytes } from '../images.ts';
 import { enlargedBytes } from '../latents.ts';
 
 const module = 'custom_nodes.ComfyUI-QualityOfLifeSuit_Omar92';
@@ -74,6 +75,14 @@ const latentUpscaleFactorSimpleNode = defineNode({
   ],
 });
 
+function scaledSize(
+  { shape: [, height = 1, width = 1] }: Float32,
+  { WidthFactor, HeightFactor, MulOf46 }: Readonly<Record<'WidthFactor' | 'HeightFactor', number>> & { MulOf46: string },
+): { width: number; height: number } {
+  const isWhole = MulOf46 === 'enabled';
+  return { width: sideOf(width, WidthFactor, isWhole), height: sideOf(height, HeightFactor, isWhole) };
+}
+
 const imageScaleFactorNode = defineNode({
   name: 'ImageScaleFactor _O',
   displayName: 'ImageScaleFactor _O',
@@ -88,17 +97,10 @@ const imageScaleFactorNode = defineNode({
     crop: [crops],
   },
   outputs: ['IMAGE'],
-  makes({ image: { shape }, WidthFactor, HeightFactor, MulOf46 }) {
-    const whole = MulOf46 === 'enabled';
-    const [batch = 1, height = 1, width = 1, channels = 3] = shape;
-    return floatBytes(batch, channels, sideOf(height, HeightFactor, whole), sideOf(width, WidthFactor, whole));
-  },
-  run({ image, upscale_method: method, WidthFactor, HeightFactor, MulOf46, crop }) {
-    const [, height = 1, width = 1] = image.shape;
-    const whole = MulOf46 === 'enabled';
-    const size = { width: sideOf(width, WidthFactor, whole), height: sideOf(height, HeightFactor, whole) };
-    return [upscaleImage(image, { ...size, method, crop })];
-  },
+  makes: ({ image, ...factors }) => enlargedImageBytes(image, scaledSize(image, factors)),
+  run: ({ image, upscale_method: method, crop, ...factors }) => [
+    upscaleImage(image, { ...scaledSize(image, factors), method, crop }),
+  ],
 });
 
 const utils = { category: 'O/utils', module } as const;

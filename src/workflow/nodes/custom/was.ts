@@ -8,8 +8,7 @@ import { PythonRandom } from '../../../random/python-random.ts';
 import { resizeBilinear } from '../../../tensor/resize-bilinear.ts';
 import { resizePlanes } from '../../../conditioning/resize-planes.ts';
 import { bicubicAlignedMatrix, bilinearAlignedMatrix, nearestMatrix } from '../../../nn/resize-matrix.ts';
-import { roundHalfEven } from '../../../tensor/round-half-even.ts';
-import { concatenate } from '../../../tensor/arithmetic.ts';
+import { joinBatches } from '../../../tensor/batches.ts';
 import { resizeTensor } from '../../../tensor/resize-tensor.ts';
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { StableDiffusionError } from '../../../errors.ts';
@@ -193,9 +192,9 @@ const latentUpscaleByFactorNode = defineNode({
   outputs: ['LATENT'],
   makes: ({ samples, factor }) => enlargedBytes(samples, sizeBy(samples.samples, factor)),
   run({ samples, mode, factor, align }) {
-    const [, , height = 1, width = 1] = samples.samples.shape;
-    const size = (side: number): number => Math.max(1, roundHalfEven(side * factor));
-    return [{ ...samples, samples: interpolated(samples.samples, size(height), size(width), mode, align === 'true') }];
+    const size = sizeBy(samples.samples, factor);
+    const [height, width] = [Math.max(1, size.height), Math.max(1, size.width)];
+    return [{ ...samples, samples: interpolated(samples.samples, height, width, mode, align === 'true') }];
   },
 });
 
@@ -241,7 +240,7 @@ const imageResizeNode = defineNode({
       const large = supersample === 'true' ? resize(one, 8 * width, 8 * height, filter) : one;
       return imageValue(resize(large, width, height, filter));
     });
-    return [resized.reduce((all, one) => concatenate([all, one], 0))];
+    return [joinBatches(resized)];
   },
 });
 
