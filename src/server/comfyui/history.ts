@@ -1,5 +1,6 @@
 /** The history of a caller's workflows, from the finished jobs in the queue. Texts of JSON are put together as they are: seeds stay exact. */
 
+import { createPlaces } from '../admission/places.ts';
 import type { ServerContext } from '../context.ts';
 import { isWorkflowJob, type WorkflowJob, type WorkflowOutcome } from '../job.ts';
 import { jobIdOf } from './submit-prompt.ts';
@@ -9,8 +10,8 @@ const longestAnswer = 32 * 2 ** 20;
 
 const pageSize = 100;
 
-/** Callers whose finished workflows are being read. */
-const readings = new Map<string, Promise<void>>();
+/** For reading finished workflows: one request of a caller at a time. */
+const reading = createPlaces(1);
 
 export interface HistoryQuery {
   /** How many of the newest; undefined for all. */
@@ -64,9 +65,7 @@ export async function* finishedWorkflows(
   owner: string,
   most = longestAnswer,
 ): AsyncGenerator<WorkflowJob, void, void> {
-  while (readings.has(owner)) await readings.get(owner);
-  let end = (): void => {};
-  readings.set(owner, new Promise((resolve) => (end = resolve)));
+  const leave = await reading.take(owner);
   try {
     let size = 0;
     for (let before: string | null | undefined; before !== null; ) {
@@ -81,8 +80,7 @@ export async function* finishedWorkflows(
       await new Promise((resolve) => setImmediate(resolve));
     }
   } finally {
-    readings.delete(owner);
-    end();
+    leave();
   }
 }
 
