@@ -120,13 +120,17 @@ function syntaxOf(
   throw invalidField(at('promptSyntax'), "the model has no CLIP text encoder, which A1111's prompt syntax needs");
 }
 
-function checkPrompts({ context: { limits }, draft, checks }: Decision, made: readonly string[] = []): void {
-  if (made.some((text) => text.length > limits.promptLength))
-    throw invalidField(checks.at('prompt'), `ensure that the template makes at most ${limits.promptLength} characters`);
+function checkPrompts({ context: { limits }, draft, checks }: Decision): void {
   for (const field of ['prompt', 'negativePrompt'] as const) {
     if (Math.max((draft[field] ?? '').length, (draft.hires?.[field] ?? '').length) > limits.promptLength)
       throw invalidField(checks.at(field), `ensure this value has at most ${limits.promptLength} characters`);
   }
+}
+
+/** The same for what templates made. */
+function checkMade({ context: { limits }, checks }: Decision, texts: readonly string[]): void {
+  if (texts.some((text) => text.length > limits.promptLength))
+    throw invalidField(checks.at('prompt'), `ensure that the template makes at most ${limits.promptLength} characters`);
 }
 
 function checkArea({ context: { limits }, checks }: Decision, width: number, height: number): void {
@@ -244,7 +248,7 @@ export async function decideJob(
   const seeds = seedsOf(decision, count, noiseSettings?.subseedStrength ?? 0);
   const first = seeds.seeds[0] ?? 0;
   const texts = await atField(checks.at('prompt'), () => picturePrompts(draft, { first, count }, context.wildcards));
-  checkPrompts(decision, [...texts.prompts, texts.negativePrompt]);
+  checkMade(decision, [...texts.prompts, texts.negativePrompt]);
   const { loras, warnings } = adaptersOf(decision, texts.prompts, checks.at('prompt'));
   const parsed = jobRequestSchema.safeParse({
     ...rest,
