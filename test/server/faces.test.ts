@@ -87,6 +87,9 @@ test('without the networks, codeformer_visibility is refused and restore_faces i
   const { body } = await server.json('POST', '/sdapi/v1/txt2img', { ...prompt, restore_faces: true });
   assert.match(String(infoOf(body)['warnings']), /^restore_faces needs codeformer\.pth/);
   assert.doesNotMatch(String(infoOf(body)['infotexts']), /Face restoration/);
+  const script = { script_name: 'prompt matrix', script_args: [] };
+  const matrix = await server.json('POST', '/sdapi/v1/txt2img', { ...prompt, ...script, restore_faces: true });
+  assert.match(String(infoOf(matrix.body)['warnings']), /^restore_faces needs codeformer\.pth/);
 });
 
 test('with the networks, the routes restore faces as the library does', async (context) => {

@@ -1,14 +1,18 @@
 /** Settings of A1111 that have no effect here. The caller hears of each in `info.warnings`, the operator in the log. */
 
+import type { ServerContext } from '../../context.ts';
+import { facesOf } from './faces-of.ts';
 import type { ImageToImageFields, TextToImageFields } from './generation-fields.ts';
+import { requestOptions } from './request-options.ts';
 
 /** Values by which A1111 names its own default of an option. */
 export const noChoice: ReadonlySet<unknown> = new Set([undefined, null, '', 'None', 'Automatic', 'none']);
 
 /** One line for each setting that a request makes and that is left out. */
 export function droppedSettings(
+  context: ServerContext,
+  owner: string,
   body: TextToImageFields | ImageToImageFields,
-  styles: readonly { readonly name: string }[],
 ): readonly string[] {
   const overrides = body.override_settings ?? {};
   const rows: readonly (readonly [name: string, isSet: boolean])[] = [
@@ -16,7 +20,7 @@ export function droppedSettings(
       (name) =>
         [
           `the style ${String(name).slice(0, 100)}`,
-          !noChoice.has(name) && !styles.some((one) => one.name === name),
+          !noChoice.has(name) && !context.styles.some((one) => one.name === name),
         ] as const,
     ),
     ['s_min_uncond', (body.s_min_uncond ?? 0) > 0],
@@ -25,5 +29,8 @@ export function droppedSettings(
     ['override_settings.sd_vae', !noChoice.has(overrides['sd_vae'])],
     ['override_settings.sd_hypernetwork', !noChoice.has(overrides['sd_hypernetwork'])],
   ];
-  return rows.flatMap(([name, isSet]) => (isSet ? [`${name} is not supported by this server and was left out.`] : []));
+  return [
+    ...facesOf(context, body, requestOptions(context, owner, overrides)).warnings,
+    ...rows.flatMap(([name, isSet]) => (isSet ? [`${name} is not supported by this server and was left out.`] : [])),
+  ];
 }

@@ -9,14 +9,15 @@ import { acceptJob, awaitJob } from '../../accept-job.ts';
 import type { UnitControls } from '../../controlnet/units.ts';
 import type { JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
-import { invalidField, unfit } from '../../http/problem.ts';
+import { invalidField } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import { withoutUnits } from './controls-in.ts';
 import { droppedSettings, noChoice } from './dropped-settings.ts';
 import { fieldNames } from './field-names.ts';
 import { infoOf } from './info.ts';
-import { checkOptions, currentModel, optionsOf } from './option-table.ts';
+import { currentModel } from './option-table.ts';
+import { type Options, requestOptions } from './request-options.ts';
 import {
   type ImageToImageFields,
   parametersOf,
@@ -62,15 +63,6 @@ export function samplingOf(
 /** A job, and its sampler by A1111's names. */
 export type SharedDraft = JobDraft & { readonly labels: SamplerLabels };
 
-type Options = ReturnType<typeof optionsOf>;
-
-/** The caller's options with the request's `override_settings` over them. */
-function settingsOf(context: ServerContext, owner: string, overrides: Readonly<Record<string, unknown>>): Options {
-  const checked = checkOptions(overrides);
-  if (!checked.success) throw unfit(['body', 'override_settings'], checked.error);
-  return { ...optionsOf(context, owner), ...checked.data };
-}
-
 /** The options of prompts, where they are not A1111's defaults. It takes an emphasis that it does not know for the original one. */
 function promptSettingsOf({ emphasis: name, comma_padding_backtrack }: Options): Pick<JobDraft, 'promptSettings'> {
   const emphasis = emphases.find((known) => known === name) ?? 'Original';
@@ -108,7 +100,7 @@ export function sharedDraft(
 ): SharedDraft {
   checkScripts(body);
   const overrides = body.override_settings ?? {};
-  const options = settingsOf(context, owner, overrides);
+  const options = requestOptions(context, owner, overrides);
   const model =
     typeof overrides['sd_model_checkpoint'] === 'string'
       ? overrides['sd_model_checkpoint']
@@ -204,8 +196,7 @@ export async function answerGeneration(
   controls: UnitControls,
 ): Promise<Answer> {
   const body = withoutPictures(given);
-  const options = settingsOf(context, owner, given.override_settings ?? {});
-  const warnings = [...facesOf(context, given, options).warnings, ...droppedSettings(given, context.styles)];
+  const warnings = droppedSettings(context, owner, given);
   if (warnings.length > 0) context.log.warn({ owner, warnings }, 'settings without effect');
   ticket.hold(Buffer.byteLength(JSON.stringify(body)));
   const accepted = await acceptJob(context, {

@@ -150,9 +150,9 @@ export async function composed(
 
 /** A1111's answer. `first` is the index of the first picture that is no grid. */
 export function answerScript(call: ScriptCall, like: Made, shown: readonly Shown[], first: number): Answer {
-  const { body, context } = call;
+  const { body, caller, context } = call;
   const result = { ...like.result, images: shown.map(({ image }) => image) };
-  const warnings = [...droppedSettings(body, context.styles), ...(like.request.warnings ?? [])];
+  const warnings = [...droppedSettings(context, caller.owner, body), ...(like.request.warnings ?? [])];
   const info = infoOf(like, result, body, context.catalog.find(like.request.model).name, warnings);
   const hidden = 'init_images' in body ? { ...body, init_images: null, mask: null } : body;
   return json({
