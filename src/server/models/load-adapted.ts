@@ -24,7 +24,10 @@ export async function loadAdapted(
       .filter(({ kind }) => kind === 'hypernetwork')
       .map(({ name, scale }) => ({ scale, path: adapters.hypernetworkPath(name) })),
   };
-  const embeddings = adapters.embeddingPaths((await checkpointFactsAt(path)).embeddingWidth);
+  const embeddings =
+    adapters.embeddings().length === 0
+      ? []
+      : adapters.embeddingPaths((await checkpointFactsAt(path)).embeddingWidth);
   try {
     return await loadModel(path, { ...options, embeddings });
   } catch (error) {
