@@ -1,6 +1,7 @@
 /** Nodes between latents and pictures. */
 
 import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { zeros } from '../../tensor/tensor.ts';
 import { channelsLast } from '../pictures.ts';
 import { decodeLatent, encodePixels, refuseOtherLatents } from '../first-stage.ts';
 import { decodeTiled, encodeTiled } from '../first-stage-tiles.ts';
@@ -107,7 +108,7 @@ const instructPixToPixConditioningNode = defineNode({
   async run({ positive, negative, vae, pixels }, context) {
     const seen = await encodePixels(vae, pixels, context);
     const fields = { concat_latent_image: seen };
-    const samples = { ...seen, data: new Float32Array(seen.data.length) };
+    const samples = zeros('float32', seen.shape);
     return [withFields(positive, fields), withFields(negative, fields), { samples }];
   },
 });

@@ -11,7 +11,7 @@ import { offsetSeed, type Seed } from '../../random/seed.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { concatenate } from '../../tensor/arithmetic.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
-import { float32, type Tensor } from '../../tensor/tensor.ts';
+import { float32, type Tensor, zeros } from '../../tensor/tensor.ts';
 import type { ConditioningEntry, SeenPrompt } from '../values/conditioning.ts';
 import type { ModelValue } from '../values/model.ts';
 import type { RunShape } from './run-shape.ts';
@@ -56,7 +56,7 @@ function noisedPictures(seen: readonly SeenPrompt[], config: Noising, seed: Seed
 /** A variation model's vector; zeros for a text alone. */
 function seenVector(model: ModelValue, entry: ConditioningEntry, width: number, seed: Seed): Float32 {
   const seen = entry.unclip_conditioning;
-  if (!seen) return float32([1, width], new Float32Array(width));
+  if (!seen) return zeros('float32', [1, width]);
   const merge = entry.unclip_noise_augment_merge ?? mergeNoise;
   const made = noisedPictures(seen, model.config.image_condition as Noising, seed, merge);
   if (made?.shape[1] === width) return made;
