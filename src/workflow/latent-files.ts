@@ -9,6 +9,7 @@ import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { FileReference } from './context.ts';
 import type { NodeContext } from './context-in-run.ts';
+import { numberedName } from './numbered-name.ts';
 import { workflowTexts } from './pictures.ts';
 
 type Float32 = Tensor<'float32'>;
@@ -25,7 +26,7 @@ export async function saveLatent(samples: Float32, prefix: string, context: Node
   const metadata = new Map(workflowTexts(context));
   const entries = [...source.entries.values()];
   const chunks = writeSafetensors(entries, ({ name: own }) => source.read(own), { metadata });
-  return files.write('output', subfolder, `${name}_${String(counter).padStart(5, '0')}_.latent`, chunks);
+  return files.write('output', subfolder, numberedName(name, counter, 'latent'), chunks);
 }
 
 /** Reads a latent; old files hold it multiplied by Stable Diffusion v1's factor. Throws `file-corrupt`. */

@@ -14,6 +14,7 @@ import { partPrefixes } from '../weights/part-prefixes.ts';
 import { joined, withNames, withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { NodeContext } from './context-in-run.ts';
+import { numberedName } from './numbered-name.ts';
 import { workflowTexts } from './pictures.ts';
 import type { ClipValue, TextEncoderValue } from './values/clip.ts';
 import type { ModelValue } from './values/model.ts';
@@ -35,7 +36,7 @@ async function saveWeights(
     metadata,
     ...(signal ? { signal } : {}),
   });
-  await files.write('output', subfolder, `${name}_${String(counter).padStart(5, '0')}_.safetensors`, chunks);
+  await files.write('output', subfolder, numberedName(name, counter, 'safetensors'), chunks);
 }
 
 /** Stability AI's name of an architecture, for SDXL alone. */
