@@ -25,9 +25,7 @@ export async function loadAdapted(
       .map(({ name, scale }) => ({ scale, path: adapters.hypernetworkPath(name) })),
   };
   const embeddings =
-    adapters.embeddings().length === 0
-      ? []
-      : adapters.embeddingPaths((await checkpointFactsAt(path)).embeddingWidth);
+    adapters.embeddings().length === 0 ? [] : adapters.embeddingPaths((await checkpointFactsAt(path)).embeddingWidth);
   try {
     return await loadModel(path, { ...options, embeddings });
   } catch (error) {

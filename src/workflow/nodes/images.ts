@@ -14,8 +14,10 @@ interface Size {
 }
 
 /** What an enlarged picture takes, with the copies on the way. */
-export const enlargedBytes = ({ shape: [batch = 1, h = 1, w = 1, channels = 3] }: Float32, { width, height }: Size): number =>
-  floatBytes(batch, channels, Math.max(height * width, h * w), 2);
+export const enlargedBytes = (
+  { shape: [batch = 1, h = 1, w = 1, channels = 3] }: Float32,
+  { width, height }: Size,
+): number => floatBytes(batch, channels, Math.max(height * width, h * w), 2);
 
 /** A size of which 0 follows the other side. */
 function scaledSize({ shape: [, h = 1, w = 1] }: Float32, width: number, height: number): Size {

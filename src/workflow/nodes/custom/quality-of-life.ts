@@ -77,7 +77,11 @@ const latentUpscaleFactorSimpleNode = defineNode({
 
 function scaledSize(
   { shape: [, height = 1, width = 1] }: Float32,
-  { WidthFactor, HeightFactor, MulOf46 }: Readonly<Record<'WidthFactor' | 'HeightFactor', number>> & { MulOf46: string },
+  {
+    WidthFactor,
+    HeightFactor,
+    MulOf46,
+  }: Readonly<Record<'WidthFactor' | 'HeightFactor', number>> & { MulOf46: string },
 ): { width: number; height: number } {
   const isWhole = MulOf46 === 'enabled';
   return { width: sideOf(width, WidthFactor, isWhole), height: sideOf(height, HeightFactor, isWhole) };
