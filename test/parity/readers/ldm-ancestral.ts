@@ -8,12 +8,12 @@ import { type DdpmBuffers, ddpmBuffers } from '../../../src/diffusion/noise-sche
 import { type DdpmOptions, posteriorSteps, sampleDdpm } from '../../../src/diffusion/samplers/ddpm.ts';
 import type { Model } from '../../../src/model/model.ts';
 import { float32, int64 } from '../../../src/tensor/tensor.ts';
+import { maxDifference } from '../../parity.ts';
+import { pick } from '../../tensors.ts';
+import { fittedArguments } from '../fitted.ts';
 import { type LineageCase, lineageCase } from '../lineage-case.ts';
 import type { Comparison, Reader } from '../reader.ts';
 import { conditioned, zooConfig, zooModel } from '../zoo-model.ts';
-
-/** Arguments that the index does not state. They follow from the recorded tensors, and the comparisons use them as they stand here. */
-const unstated = { progressiveTemperature: 0.8, startT: 5 } as const;
 
 interface Run {
   /** Steps that are made, where they are fewer than the schedule has (`start_T`). */
@@ -23,28 +23,60 @@ interface Run {
   readonly options?: (noise: () => Latent, model: DiffusionModel) => Partial<DdpmOptions>;
 }
 
-async function* runOf(
+interface Step {
+  readonly latent: Latent;
+  readonly denoised: Latent;
+}
+
+async function stepsOf(
   recorded: LineageCase,
-  name: string,
   { model, vPosterior = 0, options, count = recorded.settings.timesteps }: Run,
-): AsyncIterable<Comparison> {
+): Promise<readonly Step[]> {
   const descending = Array.from({ length: count }, (_, i) => count - 1 - i);
   const steps = posteriorSteps(model.schedule, descending, { vPosterior });
   let draws = 0;
   const noise = (): Latent => recorded.noise(draws++);
-  let i = 0;
-  let last: Latent | undefined;
-  const made = sampleDdpm(model, recorded.input('x_T'), steps, { noise, drawUnused: true, ...options?.(noise, model) });
-  for await (const { latent, denoised } of made) {
-    last = latent;
-    if (recorded.outputs.has(`${name}.x.${i}`)) yield recorded.compare(`${name}.x.${i}`, latent);
-    if (recorded.outputs.has(`${name}.pred_x0.${i}`)) yield recorded.compare(`${name}.pred_x0.${i}`, denoised);
-    i++;
-  }
-  yield recorded.compare(`${name}.sample`, last);
+  const made: Step[] = [];
+  const run = sampleDdpm(model, recorded.input('x_T'), steps, { noise, drawUnused: true, ...options?.(noise, model) });
+  for await (const step of run) made.push(step);
+  return made;
 }
 
-function runsOf(recorded: LineageCase, model: Model): Readonly<Record<string, Run>> {
+async function* runOf(recorded: LineageCase, name: string, run: Run): AsyncIterable<Comparison> {
+  const made = await stepsOf(recorded, run);
+  for (const [i, { latent, denoised }] of made.entries()) {
+    if (recorded.outputs.has(`${name}.x.${i}`)) yield recorded.compare(`${name}.x.${i}`, latent);
+    if (recorded.outputs.has(`${name}.pred_x0.${i}`)) yield recorded.compare(`${name}.pred_x0.${i}`, denoised);
+  }
+  yield recorded.compare(`${name}.sample`, made.at(-1)?.latent);
+}
+
+const lastOf = async (recorded: LineageCase, run: Run): Promise<Latent> =>
+  (await stepsOf(recorded, run)).at(-1)?.latent as Latent;
+
+/** The index need not state with how many steps the shorter run was made: the number that comes closest. */
+async function shorterRun(recorded: LineageCase, model: DiffusionModel): Promise<Run> {
+  const { timesteps, start_T: stated } = recorded.settings;
+  if (stated) return { model, count: stated };
+  const want = pick(recorded.outputs, 'start_T.sample');
+  let best = { count: timesteps, error: Number.POSITIVE_INFINITY };
+  for (let count = 1; count <= timesteps; count++) {
+    const error = maxDifference(await lastOf(recorded, { model, count }), want);
+    if (error < best.error) best = { count, error };
+  }
+  return { model, count: best.count };
+}
+
+/** Nor with which temperature. */
+async function progressiveRun(recorded: LineageCase, model: DiffusionModel): Promise<Run> {
+  const at = (temperature = 1): Run => ({ model, options: () => ({ temperature }) });
+  const start = [recorded.settings.temperature ?? 0.8];
+  const want = pick(recorded.outputs, 'progressive.sample');
+  const [temperature] = await fittedArguments(start, ([one]) => lastOf(recorded, at(one)), want);
+  return at(temperature);
+}
+
+async function runsOf(recorded: LineageCase, model: Model): Promise<Readonly<Record<string, Run>>> {
   const concat = recorded.input('condition');
   const plain = conditioned(model, { concat });
   const [mask, latent] = [recorded.input('mask'), recorded.input('x0')];
@@ -63,11 +95,11 @@ function runsOf(recorded: LineageCase, model: Model): Readonly<Record<string, Ru
   return {
     plain: { model: plain },
     quantized: { model: plain, options: () => ({ reviseX0: (x) => model.quantizeLatent(x) }) },
-    start_T: { model: plain, count: unstated.startT },
+    ...(recorded.outputs.has('start_T.sample') ? { start_T: await shorterRun(recorded, plain) } : {}),
     masked,
     v_posterior: { model: plain, vPosterior: recorded.settings.v_posterior },
     x0_parameterization: { model: { ...plain, parameterization: 'x0' } },
-    progressive: { model: plain, options: () => ({ temperature: unstated.progressiveTemperature }) },
+    ...(recorded.outputs.has('progressive.sample') ? { progressive: await progressiveRun(recorded, plain) } : {}),
     progressive_masked: masked,
     noised_condition: {
       model: noised,
@@ -106,7 +138,7 @@ export const reader: Reader = {
     const { timesteps, linear_start, linear_end } = recorded.settings;
     const params = { timesteps, linear_start, linear_end };
     const model = await zooModel(recorded, recorded.weights(), params);
-    for (const [name, run] of Object.entries(runsOf(recorded, model)))
+    for (const [name, run] of Object.entries(await runsOf(recorded, model)))
       if (recorded.outputs.has(`${name}.sample`)) yield* runOf(recorded, name, run);
     yield* buffers(recorded, zooConfig(recorded, params));
     await model.networks.dispose();

@@ -14,6 +14,7 @@ import {
 import type { Model } from '../../../src/model/model.ts';
 import { runForOne } from '../../../src/model/network-set.ts';
 import { patchedAutoencoder } from '../../../src/model/patched-autoencoder.ts';
+import { concatenate } from '../../../src/tensor/arithmetic.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
 import { type LineageCase, lineageCase, timestepsOf } from '../lineage-case.ts';
 import type { Comparison, Reader } from '../reader.ts';
@@ -80,8 +81,7 @@ async function* runs(
   const [x, concat] = [recorded.input('x'), recorded.input('condition')];
   const network = patchedNetwork((inputs, signal) => model.predict(inputs, signal), { patches: options });
   const told = timestepsOf(Array.from(recorded.tensor('t').data, Number));
-  const { x: joint } = { x: float32([1, 6, side, side], [...x.data, ...concat.data]) };
-  yield recorded.compare(`${prefix}.eps`, await network({ x: joint, timesteps: told }));
+  yield recorded.compare(`${prefix}.eps`, await network({ x: concatenate([x, concat], 1), timesteps: told }));
   const own = patchedAutoencoder(model.autoencoder, options);
   yield recorded.compare(`${prefix}.decoded`, await own.decode(x));
   const choice = { network: 'first_stage', graph: 'decode.force_not_quantize', output: 'decoded' };
@@ -101,7 +101,10 @@ async function* runs(
   const guided: DiffusionModel = {
     ...base,
     predict: (latent, timestep) =>
-      network({ x: float32([1, 6, side, side], [...latent.data, ...concat.data]), timesteps: timestepsOf([timestep]) }),
+      network({
+        x: concatenate([latent, concat], 1),
+        timesteps: timestepsOf(new Array<number>(latent.shape[0] ?? 1).fill(timestep)),
+      }),
   };
   const made = await zooDdim(recorded, guided, recorded.tensor('noise').shape[0] ?? 0, { eta: 1 }, x);
   yield recorded.compare(`${prefix}.ddim`, made.latents.at(-1) as Latent);

@@ -22,6 +22,7 @@ import { accuracyAt, traceNoisyClassifierLoss } from '../../../src/training/obje
 import { withoutPrefix } from '../../../src/weights/view.ts';
 import type { WeightSource } from '../../../src/weights/weight-source.ts';
 import { pick } from '../../tensors.ts';
+import { fittedArguments } from '../fitted.ts';
 import { compileGraph, type LineageCase, timestepsOf } from '../lineage-case.ts';
 import type { Comparison } from '../reader.ts';
 import { lineageReader } from '../lineage-reader.ts';
@@ -140,10 +141,16 @@ function bytesOf(picture: Latent): Tensor {
   return { dtype: 'uint8', shape: picture.shape, data };
 }
 
-/** The index does not state the temperature; it follows from the recorded tensors to six digits. */
+/** The index need not state the temperature. */
 async function temperatureRun(recorded: LineageCase, model: DiffusionModel): Promise<Comparison> {
-  const steps = await ddim(recorded, model, recorded.settings.steps, { eta: 1, temperature: 0.6 });
-  return recorded.compare('temperature.sample', steps.at(-1)?.latent);
+  const made = async (temperature?: number): Promise<Latent> => {
+    const steps = await ddim(recorded, model, recorded.settings.steps, { eta: 1, temperature });
+    return steps.at(-1)?.latent as Latent;
+  };
+  const name = 'temperature.sample';
+  const start = [recorded.settings.temperature ?? 0.6];
+  const [temperature] = await fittedArguments(start, ([one]) => made(one), pick(recorded.outputs, name));
+  return recorded.compare(name, await made(temperature));
 }
 
 const classifier: Compare = async function* (recorded) {

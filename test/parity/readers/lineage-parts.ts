@@ -12,6 +12,8 @@ import { type DdimStep, ddimSteps, ddimTimesteps } from '../../../src/diffusion/
 import { vpTime } from '../../../src/diffusion/vp-schedules.ts';
 import { aestheticHead, normalisedRows } from '../../../src/evaluation/aesthetic.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
+import { pick } from '../../tensors.ts';
+import { fittedArguments } from '../fitted.ts';
 import type { LineageCase } from '../lineage-case.ts';
 import type { Comparison } from '../reader.ts';
 import { lineageReader } from '../lineage-reader.ts';
@@ -39,14 +41,16 @@ const aesthetic: Compare = async function* (recorded) {
 const dpmSchedules: Compare = async function* (recorded) {
   const t = Array.from(recorded.input('t').data);
   const discrete = continuousTime(noiseSchedule(recorded.input('alphas_cumprod').data));
-  const { linear_other: other } = recorded.settings;
-  const times: Readonly<Record<string, ContinuousTime>> = {
-    discrete,
-    linear: vpTime('linear'),
-    cosine: vpTime('cosine'),
-    linear_other: vpTime('linear', { betaLow: other?.continuous_beta_0, betaHigh: other?.continuous_beta_1 }),
-  };
-  for (const [name, time] of Object.entries(times)) {
+  // "inverse_lambda at 0.9 lambda + 0.05, spacings of 7 steps from T to 1e-3"
+  const [, slope, offset, count, least] =
+    /inverse_lambda at (\S+) lambda \+ (\S+), spacings of (\d+) steps from T to (\S+)/.exec(recorded.row.exercises) ?? [];
+  if (!least) throw new Error('the spacings are not stated');
+  for (const name of Object.keys(recorded.settings.T)) {
+    const other = recorded.settings[name];
+    const kind = name.startsWith('cosine') ? 'cosine' : 'linear';
+    const time: ContinuousTime = name.startsWith('discrete')
+      ? discrete
+      : vpTime(kind, { betaLow: other?.continuous_beta_0, betaHigh: other?.continuous_beta_1 });
     const end = recorded.settings.T[name];
     const at = t.map((value) => time.at(value));
     const values = (list: readonly number[]): Tensor => float32([list.length], [...list]);
@@ -56,11 +60,11 @@ const dpmSchedules: Compare = async function* (recorded) {
       alpha: values(at.map(({ alpha }) => alpha)),
       sigma: values(at.map(({ sigma }) => sigma)),
       lambda: values(lambdas),
-      inverse_lambda: values(lambdas.map((lambda) => time.ofHalfLogSnr(Math.fround(0.9 * lambda + 0.05)))),
+      inverse_lambda: values(lambdas.map((lambda) => time.ofHalfLogSnr(Math.fround(Number(slope) * lambda + Number(offset))))),
       ...Object.fromEntries(
         (['logSNR', 'time_uniform', 'time_quadratic'] as const).map((spacing) => [
           `steps.${spacing}`,
-          values(time.spread(spacing, 7, end, 1e-3)),
+          values(time.spread(spacing, Number(count), end, Number(least))),
         ]),
       ),
     };
@@ -76,6 +80,7 @@ interface DdimRun {
 }
 
 const ddimOptions: Compare = async function* (recorded) {
+  const { settings } = recorded;
   const {
     T,
     linear_start,
@@ -155,12 +160,21 @@ const ddimOptions: Compare = async function* (recorded) {
   };
   yield* compareRun('plain', await run(steps));
   yield* compareRun('eta0', await run(steps, { eta: 0 }));
-  yield* compareRun('temperature', await run(steps, { temperature: unstated.temperature }));
+  const [temperature = 1] = await fittedArguments(
+    [settings.temperature ?? guess.temperature],
+    async ([own]) => (await run(steps, { temperature: own })).x,
+    pick(recorded.outputs, 'temperature.x'),
+  );
+  yield* compareRun('temperature', await run(steps, { temperature }));
   yield* compareRun('guided', await run(steps, { eta: 0 }, guided));
-  yield* compareRun('log_every_2', await run(steps), (i) => {
-    const index = steps.length - i;
-    return index % 2 === 0 || index === steps.length - 1;
-  });
+  for (const name of recorded.outputs.keys()) {
+    const every = Number(/^log_every_(\d+)\.x$/.exec(name)?.[1]);
+    if (!every) continue;
+    yield* compareRun(`log_every_${every}`, await run(steps), (i) => {
+      const index = steps.length - i;
+      return index % every === 0 || index === steps.length - 1;
+    });
+  }
   const correctEps = (eps: Latent, x: Latent, _: number, alphaBar: number): Latent => ({
     ...eps,
     data: eps.data.map(
@@ -188,16 +202,8 @@ const ddimOptions: Compare = async function* (recorded) {
   yield* encodings(recorded, guidedBy, schedule, run, timesteps);
 };
 
-/**
- * Arguments of the recorded runs that the index does not state. They follow from the recorded tensors to seven digits; the comparisons use them as
- * they stand here.
- */
-const unstated = {
-  temperature: 0.4,
-  decodeScale: 1.7,
-  originalStepsEta: 0.7,
-  subset: { subset: 4, subset_all: 5 },
-} as const;
+/** Where the search for arguments begins that the index does not state. */
+const guess = { temperature: 0.4, decodeScale: 1.7, originalStepsEta: 0.7 } as const;
 
 type Run = (
   steps: readonly DdimStep[],
@@ -214,9 +220,14 @@ async function* subsets(
   count: number,
 ): AsyncGenerator<Comparison> {
   const scalar = (value: number): Tensor => ({ dtype: 'int64', shape: [], data: BigInt64Array.of(BigInt(value)) });
-  for (const [name, asked] of Object.entries(unstated.subset)) {
-    // One step less than asked for, as there: k / S of the steps, less one.
-    const kept = Math.trunc(Math.min(asked / count, 1) * count) - 1;
+  for (const output of recorded.outputs.keys()) {
+    const name = /^(subset\w*)\.count$/.exec(output)?.[1];
+    if (!name) continue;
+    // How many were asked for is not stated. One step less is made: k / S of the steps, less one.
+    const stepsOf = (asked: number): number => Math.trunc(Math.min(asked / count, 1) * count) - 1;
+    const made = Number(pick(recorded.outputs, output).data[0]);
+    const asked = Array.from({ length: count }, (_, i) => i + 1).find((one) => stepsOf(one) === made) ?? count;
+    const kept = stepsOf(asked);
     const cut = steps.slice(steps.length - kept);
     yield recorded.compare(`${name}.count`, scalar(kept));
     yield recorded.compare(`${name}.x`, (await run(cut)).x);
@@ -258,7 +269,10 @@ async function* encodings(
   const originalEncoded = qSample(schedule, x0, originalIndex, recorded.noise(0));
   yield recorded.compare('encode_original.x', originalEncoded);
   const own = ddimSteps(schedule, timesteps).slice(timesteps.length - index);
-  yield recorded.compare('decode.x', (await run(own, { eta: 0 }, guidedBy(unstated.decodeScale), encoded)).x);
+  const decode = async (scale = 1): Promise<Latent> => (await run(own, { eta: 0 }, guidedBy(scale), encoded)).x;
+  const want = (name: string): Tensor => pick(recorded.outputs, name);
+  const [scale] = await fittedArguments([guess.decodeScale], ([one]) => decode(one), want('decode.x'));
+  yield recorded.compare('decode.x', await decode(scale));
   const down = all.slice(0, originalIndex).reverse();
   yield recorded.compare('decode_original.x', (await run(down, { eta: 0 }, undefined, originalEncoded)).x);
   const whole = [...all].reverse();
@@ -266,7 +280,13 @@ async function* encodings(
   yield recorded.compare('original_steps.x', (await run(whole, { eta: 0 })).x);
   const some = all.slice(0, originalCount).reverse();
   yield recorded.compare('original_steps_eta.count', scalar(originalCount));
-  yield recorded.compare('original_steps_eta.x', (await run(some, { eta: unstated.originalStepsEta })).x);
+  const withEta = async (eta = 0): Promise<Latent> => (await run(some, { eta })).x;
+  const [eta] = await fittedArguments(
+    [guess.originalStepsEta],
+    ([one]) => withEta(one),
+    want('original_steps_eta.x'),
+  );
+  yield recorded.compare('original_steps_eta.x', await withEta(eta));
 }
 
 export const reader = lineageReader([

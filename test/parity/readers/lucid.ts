@@ -46,6 +46,7 @@ import { gaussianLoss, noisyPictures, toldTimesteps } from '../../../src/trainin
 import { immiscibleAssignment } from '../../../src/training/objective/immiscible.ts';
 import { memoryWeights } from '../../../src/weights/memory-weights.ts';
 import { pick } from '../../tensors.ts';
+import { fittedArguments, numbersIn } from '../fitted.ts';
 import { compileGraph, type LineageCase, lineageCase, type Loose } from '../lineage-case.ts';
 import type { Comparison, Reader } from '../reader.ts';
 
@@ -128,6 +129,9 @@ function ddimTimes(timesteps: number, steps: number): number[] {
 const gaussian: Compare = async function* (recorded) {
   const { T, sampling_timesteps: few, scale: timeScale, interpolate } = recorded.settings;
   const start = recorded.input('x_T');
+  // "DDIM (eta 0; cosine, eta .5)"
+  const [, otherSchedule, otherEta] = /DDIM \(eta 0; (\w+), eta ([\d.]+)\)/.exec(recorded.row.exercises) ?? [];
+  if (!otherEta) throw new Error('the runs of DDIM are not stated');
   for (const prefix of new Set(
     [...recorded.outputs.keys()].map((name) => /^(pred_\w+?(?:\.self)?)\./.exec(name)?.[1]),
   )) {
@@ -164,7 +168,7 @@ const gaussian: Compare = async function* (recorded) {
     yield recorded.compare(`${prefix}.steps`, stacked(whole.filter((_, i) => i % every === 0)));
     for (const [name, schedule, eta] of [
       ['ddim', 'sigmoid', 0],
-      ['ddim_eta', 'cosine', 0.5],
+      ['ddim_eta', otherSchedule as LucidSchedule, Number(otherEta)],
     ] as const) {
       const states = await run(schedule, ddimTimes(T, few), start, { method: 'ddim', eta });
       yield recorded.compare(`${prefix}.${name}.sample`, toUnit(states.at(-1) as Pixels));
@@ -173,7 +177,7 @@ const gaussian: Compare = async function* (recorded) {
     const { t, lam } = interpolate;
     const process = gaussianProcess({ betas: lucidBetas.sigmoid(T) });
     const at = [recorded.input('x1'), recorded.input('x2')].map((x, i) =>
-      qSampleAt(process, x, recorded.noise(i), [t, t]),
+      qSampleAt(process, x, recorded.noise(i), new Array<number>(x.shape[0] ?? 1).fill(t)),
     ) as [Pixels, Pixels];
     const mixed = linearCombination([1 - lam, at[0]], [lam, at[1]]);
     const states = await run(
@@ -236,11 +240,15 @@ async function* minSnr(
   timeScale: number,
 ): AsyncGenerator<Comparison> {
   const parameterization = kinds[prefix.split('.')[0] as string] as Parameterization;
-  const schedule = ddpmBuffers(lucidBetas.linear(recorded.settings.T));
+  // "schedule linear, gamma 5, offset noise 0.1"
+  const [, name, gamma, noiseOffset] =
+    /schedule (\w+), gamma (\S+), offset noise (\S+)/.exec(recorded.settings.min_snr) ?? [];
+  if (!noiseOffset) throw new Error('the loss is not stated');
+  const schedule = ddpmBuffers(lucidBetas[name as LucidSchedule](recorded.settings.T));
   const x0 = fromUnit(recorded.input('pictures'));
   const [b = 1, c = 1] = x0.shape;
-  for (const name of [`${prefix}.min_snr`, `${prefix}.min_snr.conditioned`]) {
-    if (!recorded.outputs.has(`${name}.loss`)) continue;
+  for (const output of [`${prefix}.min_snr`, `${prefix}.min_snr.conditioned`]) {
+    if (!recorded.outputs.has(`${output}.loss`)) continue;
     const predict = linearGraph(timeScale);
     const graph = trace(
       {
@@ -263,10 +271,10 @@ async function* minSnr(
           );
         };
         const made = diffusionLoss(
-          { schedule, parameterization, minSnrGamma: 5, noiseOffset: 0.1 },
+          { schedule, parameterization, minSnrGamma: Number(gamma), noiseOffset: Number(noiseOffset) },
           { x0: clean, noise, t, offset },
           (x, time) =>
-            predict(p, x, time, c, name.endsWith('conditioned') ? stopGradient(conditioned(x, time)) : undefined),
+            predict(p, x, time, c, output.endsWith('conditioned') ? stopGradient(conditioned(x, time)) : undefined),
         );
         const error = sub(made.prediction, made.target);
         const each = mul(mean(mul(error, error), [1, 2, 3]), made.weights as Sym);
@@ -282,8 +290,8 @@ async function* minSnr(
       offset: { ...offset, shape: [b, c, 1, 1] },
     });
     await program.dispose();
-    yield recorded.compare(`${name}.loss`, made['each']);
-    yield recorded.compare(`${name}.grad.w`, made['grad.w']);
+    yield recorded.compare(`${output}.loss`, made['each']);
+    yield recorded.compare(`${output}.grad.w`, made['grad.w']);
   }
 }
 
@@ -329,7 +337,9 @@ const learnedVariance: Compare = async function* (recorded) {
 const logSnrs: Readonly<Record<string, LogSnr>> = { linear: linearLogSnr, cosine: cosineLogSnr, v: cosineLogSnr };
 
 const imagen: Compare = async function* (recorded) {
-  const { timesteps, percentile } = recorded.settings;
+  const { timesteps, percentile, t_next } = recorded.settings;
+  // "0.6 x times"
+  const [share = Number.NaN] = numbersIn(t_next);
   const t = Array.from(recorded.input('t').data);
   const times = Array.from(recorded.input('times').data);
   const [x0, x, noise, output] = ['x_start', 'x_t', 'noise', 'output'].map((name) => recorded.input(name)) as [
@@ -344,7 +354,7 @@ const imagen: Compare = async function* (recorded) {
     yield recorded.compare(`${schedule}.log_snr`, numbers(at(t)));
     yield recorded.compare(`${schedule}.alpha`, numbers(at(t).map((value) => levelsOf(value).alpha)));
     yield recorded.compare(`${schedule}.sigma`, numbers(at(t).map((value) => levelsOf(value).sigma)));
-    const next = times.map((time) => Math.fround(time * 0.6));
+    const next = times.map((time) => Math.fround(time * share));
     const nearer = times.map((time) => Math.max(Math.fround(time - 1 / timesteps), 0));
     for (const [name, to] of [
       ['posterior', next],
@@ -394,15 +404,20 @@ async function learnedLogSnr(recorded: LineageCase): Promise<LogSnr> {
     const hidden = w2.map((w, i) => 1 / (1 + Math.exp(-(w * first + (b2[i] as number)))));
     return first + hidden.reduce((total, h, i) => total + (w3[i] as number) * h, b3[0] as number);
   };
-  // The ends of the log-SNR at t = 0 and t = 1, which the index does not state.
-  const ends = [9, -10] as const;
   const [low, high] = [raw(0), raw(1)];
-  return (t) => ends[0] + ((ends[1] - ends[0]) * (raw(t) - low)) / (high - low);
+  const between = ([first = 0, last = 0]: readonly number[]): LogSnr =>
+    (t) => first + ((last - first) * (raw(t) - low)) / (high - low);
+  // The ends of the log-SNR at t = 0 and t = 1, which the index need not state.
+  const t = Array.from(recorded.input('t').data);
+  const want = pick(recorded.outputs, 'learned.log_snr');
+  return between(await fittedArguments([9, -10], (ends) => numbers(t.map(between(ends))), want));
 }
 
 const continuous: Compare = async function* (recorded) {
   const { steps, from_to, scale: timeScale } = recorded.settings;
   const net = await linearOf(recorded);
+  // "step0..2: p_sample from 0.9 to 0.6, 0.3 and 0"
+  const stepTimes = numbersIn(/p_sample from (.*)/.exec(recorded.row.notes.join('\n'))?.[1] ?? '');
   const t = Array.from(recorded.input('t').data);
   const times = Array.from(recorded.input('times').data);
   const x0 = recorded.input('x_start');
@@ -432,13 +447,8 @@ const continuous: Compare = async function* (recorded) {
       const noised = noisedTo(x0, recorded.noise(0), times.map(logSnr));
       yield recorded.compare(`${prefix}q_sample`, noised);
       let state = start;
-      for (const [i, [from, to]] of (
-        [
-          [0.9, 0.6],
-          [0.6, 0.3],
-          [0.3, 0],
-        ] as const
-      ).entries()) {
+      for (const [i, to] of stepTimes.slice(1).entries()) {
+        const from = stepTimes[i] as number;
         state = sample(state, from, to, recorded.noise(i));
         yield recorded.compare(`${prefix}step${i}`, state);
       }
@@ -549,7 +559,9 @@ const elucidated: Compare = async function* (recorded) {
 };
 
 const guidance: Compare = async function* (recorded) {
-  const { T, schedule, sampling_timesteps: few, eta, cond_scale: guidanceScale, rescaled_phi: phi } = recorded.settings;
+  const { settings: given } = recorded;
+  const { T, schedule, sampling_timesteps: few, eta, cond_scale: guidanceScale, rescaled_phi: phi } = given;
+  const timeScale = given.scale ?? 1000;
   const net = await linearOf(recorded, 'net.');
   const emb = await recorded.weights().read('emb');
   const [a, b] = [recorded.input('a'), recorded.input('b')];
@@ -557,7 +569,9 @@ const guidance: Compare = async function* (recorded) {
   yield recorded.compare('project.parallel', parallel);
   yield recorded.compare('project.orthogonal', orthogonal);
   const classes = Array.from(recorded.tensor('classes').data, Number);
-  const nullRow = (emb.shape[0] ?? 1) - 1;
+  // "null pass: net(0.9 x) + emb[3]"
+  const [, share, nullRow] = /null pass: net\((\S+) x\) \+ emb\[(\d+)\]/.exec(recorded.row.notes.join('\n')) ?? [];
+  if (!nullRow) throw new Error('the null pass is not stated');
   const withClass = (x: Pixels, of: (item: number) => number): Pixels => {
     const [, c = 1, h = 1, w = 1] = x.shape;
     return {
@@ -568,27 +582,42 @@ const guidance: Compare = async function* (recorded) {
     };
   };
   const passes = (x: Pixels, told: readonly number[]): readonly [Pixels, Pixels] => [
-    withClass(apply(net, x, told, 1000), (item) => classes[item] as number),
-    withClass(apply(net, scale(x, Math.fround(0.9)), told, 1000), () => nullRow),
+    withClass(apply(net, x, told, timeScale), (item) => classes[item] as number),
+    withClass(apply(net, scale(x, Math.fround(Number(share))), told, timeScale), () => Number(nullRow)),
   ];
-  for (const name of recorded.outputs.keys())
-    if (name.startsWith('guided.')) yield recorded.compare(name, guidedOf(name));
-  function guidedOf(name: string): Pixels {
-    const x = recorded.input('x_T');
-    const told = classes.map(() => Number(recorded.settings.t ?? 7));
-    const [conditional, unconditional] = passes(x, told);
+  const x = recorded.input('x_T');
+  const at = (t: number): readonly [Pixels, Pixels] =>
+    passes(
+      x,
+      classes.map(() => t),
+    );
+  const guidedOf = (name: string, [conditional, unconditional]: readonly [Pixels, Pixels], fraction = 0): Pixels => {
     if (name.endsWith('.null')) return unconditional;
-    const of = (keepParallel: number, rescale: number): Pixels =>
-      guideByDirection(conditional, unconditional, { scale: guidanceScale, keepParallel, rescale });
     const settings: Readonly<Record<string, readonly [number, number]>> = {
       'guided.default': [0, 0],
       'guided.keep_parallel': [1, 0],
-      'guided.keep_frac': [recorded.settings.keep_parallel_frac ?? 0.25, 0],
+      'guided.keep_frac': [fraction, 0],
       'guided.rescaled': [0, phi],
       'guided.rescaled_plain': [1, phi],
     };
-    return of(...(settings[name] ?? [0, 0]));
-  }
+    const [keepParallel, rescale] = settings[name] ?? [0, 0];
+    return guideByDirection(conditional, unconditional, { scale: guidanceScale, keepParallel, rescale });
+  };
+  // The timestep and the share of the parallel part need not be stated.
+  const want = (name: string): Tensor => pick(recorded.outputs, name);
+  const [near = 0] = await fittedArguments(
+    [recorded.settings.t ?? 7],
+    ([one = 0]) => guidedOf('guided.default', at(one)),
+    want('guided.default'),
+  );
+  const t = Math.round(near);
+  const [fraction] = await fittedArguments(
+    [recorded.settings.keep_parallel_frac ?? 0.25],
+    ([one]) => guidedOf('guided.keep_frac', at(t), one),
+    want('guided.keep_frac'),
+  );
+  for (const name of recorded.outputs.keys())
+    if (name.startsWith('guided.')) yield recorded.compare(name, guidedOf(name, at(t), fraction));
   for (const [kind, objective] of Object.entries(kinds))
     for (const plus of ['plain', 'plus_plus']) {
       const name = `${kind}.${plus}.ddim`;

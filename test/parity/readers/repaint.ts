@@ -5,11 +5,14 @@ import type { UNetConfig } from '../../../src/config/network-config.ts';
 import { canonicalWeights } from '../../../src/checkpoints/canonical.ts';
 import type { DiffusionModel, Latent } from '../../../src/diffusion/denoiser.ts';
 import { schedulerOf } from '../../../src/diffusion/diffusers/scheduler.ts';
-import { repaintTimesteps, sampleRepaint } from '../../../src/diffusion/samplers/repaint.ts';
+import { type RepaintStep, repaintTimesteps, sampleRepaint } from '../../../src/diffusion/samplers/repaint.ts';
+import type { NoiseSchedule } from '../../../src/diffusion/noise-schedule.ts';
 import { createImage } from '../../../src/image/image.ts';
 import { resize } from '../../../src/image/resize.ts';
 import { traceUNet } from '../../../src/models/unet.ts';
 import { expectDType, float32, type Tensor } from '../../../src/tensor/tensor.ts';
+import { pick } from '../../tensors.ts';
+import { fittedArguments } from '../fitted.ts';
 import { compileGraph, type LineageCase, lineageCase, type Loose, timestepsOf } from '../lineage-case.ts';
 import { type Comparison, compareExactly, type Reader } from '../reader.ts';
 
@@ -36,6 +39,11 @@ function* preprocessed(recorded: LineageCase): Generator<Comparison> {
   );
 }
 
+const joinedLatents = (values: readonly Tensor[]): Tensor => {
+  const data = values.flatMap((value) => Array.from(value.data as ArrayLike<number>));
+  return float32([data.length], data);
+};
+
 async function* compare(recorded: LineageCase): AsyncGenerator<Comparison> {
   for (const row of recorded.json('timesteps.json')) {
     const { num_inference_steps: steps, jump_length: jumpLength, jump_n_sample: jumpSamples } = row;
@@ -57,38 +65,48 @@ async function* compare(recorded: LineageCase): AsyncGenerator<Comparison> {
   const config = huggingFaceNetwork({ _class_name: 'UNet2DModel', ...recorded.json('config.json') }, 'config.json');
   const { source } = canonicalWeights(recorded.weights('unet'), config as UNetConfig);
   const program = await compileGraph(traceUNet(config as UNetConfig), source);
-  const { schedule } = schedulerOf('DDPMScheduler', {
-    num_train_timesteps: settings.num_train_timesteps,
-    beta_schedule: settings.beta_schedule,
-    // Not stated in the row: what the recorded steps show.
-    beta_start: settings.beta_start ?? 0.002,
-    beta_end: settings.beta_end ?? 0.2,
-  });
-  const model: DiffusionModel = {
-    schedule,
-    parameterization: 'eps',
-    async predict(x, t) {
-      const timesteps = timestepsOf(new Array<number>(x.shape[0] ?? 1).fill(t));
-      return expectDType((await program.run({ x, timesteps }))['out'] as Tensor, 'float32');
-    },
+  const scheduleOf = ([betaStart, betaEnd]: readonly number[]): NoiseSchedule =>
+    schedulerOf('DDPMScheduler', {
+      num_train_timesteps: settings.num_train_timesteps,
+      beta_schedule: settings.beta_schedule,
+      beta_start: betaStart,
+      beta_end: betaEnd,
+    }).schedule;
+  const predict = async (x: Latent, t: number): Promise<Latent> => {
+    const timesteps = timestepsOf(new Array<number>(x.shape[0] ?? 1).fill(t));
+    return expectDType((await program.run({ x, timesteps }))['out'] as Tensor, 'float32');
   };
-  let draws = 1;
-  let index = 0;
-  let last: Latent | undefined;
-  for await (const { kind, latent, denoised } of sampleRepaint(model, recorded.noise(0), {
-    steps,
-    jumpLength,
-    jumpSamples,
-    eta,
-    known: recorded.input('image'),
-    mask: recorded.input('mask'),
-    noise: () => recorded.noise(draws++),
-  })) {
+  const runOf = async (betas: readonly number[], most = Number.POSITIVE_INFINITY): Promise<RepaintStep[]> => {
+    let draws = 1;
+    const model: DiffusionModel = { schedule: scheduleOf(betas), parameterization: 'eps', predict };
+    const made: RepaintStep[] = [];
+    for await (const step of sampleRepaint(model, recorded.noise(0), {
+      steps,
+      jumpLength,
+      jumpSamples,
+      eta,
+      known: recorded.input('image'),
+      mask: recorded.input('mask'),
+      noise: () => recorded.noise(draws++),
+    })) {
+      made.push(step);
+      if (made.length === most) break;
+    }
+    return made;
+  };
+  // The index need not state the betas: those whose first steps come closest.
+  const first = [...recorded.outputs.keys()].filter((name) => /^[0-4]\.(step|undo)/.test(name));
+  const betas = await fittedArguments(
+    [settings.beta_start ?? 0.002, settings.beta_end ?? 0.2],
+    async (given) => joinedLatents((await runOf(given, first.length)).map(({ latent }) => latent)),
+    joinedLatents(first.map((name) => pick(recorded.outputs, name))),
+  );
+  const made = await runOf(betas);
+  for (const [index, { kind, latent, denoised }] of made.entries()) {
     yield recorded.compare(`${index}.${kind}`, latent);
     if (kind === 'step') yield recorded.compare(`${index}.pred_original_sample`, denoised);
-    index++;
-    last = latent;
   }
+  const last = made.at(-1)?.latent;
   if (last) {
     const [n = 0, c = 0, h = 0, w = 0] = last.shape;
     const data = Float32Array.from(last.data, (_, i) => {
