@@ -56,4 +56,5 @@ function solved(m: readonly number[][], b: readonly number[]): number[] {
 }
 
 /** Every number in a text. */
-export const numbersIn = (text: string): number[] => Array.from(text.matchAll(/-?\d*\.?\d+/g), ([found]) => Number(found));
+export const numbersIn = (text: string): number[] =>
+  Array.from(text.matchAll(/-?\d*\.?\d+/g), ([found]) => Number(found));

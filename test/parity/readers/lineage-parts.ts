@@ -43,7 +43,8 @@ const dpmSchedules: Compare = async function* (recorded) {
   const discrete = continuousTime(noiseSchedule(recorded.input('alphas_cumprod').data));
   // "inverse_lambda at 0.9 lambda + 0.05, spacings of 7 steps from T to 1e-3"
   const [, slope, offset, count, least] =
-    /inverse_lambda at (\S+) lambda \+ (\S+), spacings of (\d+) steps from T to (\S+)/.exec(recorded.row.exercises) ?? [];
+    /inverse_lambda at (\S+) lambda \+ (\S+), spacings of (\d+) steps from T to (\S+)/.exec(recorded.row.exercises) ??
+    [];
   if (!least) throw new Error('the spacings are not stated');
   for (const name of Object.keys(recorded.settings.T)) {
     const other = recorded.settings[name];
@@ -60,7 +61,9 @@ const dpmSchedules: Compare = async function* (recorded) {
       alpha: values(at.map(({ alpha }) => alpha)),
       sigma: values(at.map(({ sigma }) => sigma)),
       lambda: values(lambdas),
-      inverse_lambda: values(lambdas.map((lambda) => time.ofHalfLogSnr(Math.fround(Number(slope) * lambda + Number(offset))))),
+      inverse_lambda: values(
+        lambdas.map((lambda) => time.ofHalfLogSnr(Math.fround(Number(slope) * lambda + Number(offset)))),
+      ),
       ...Object.fromEntries(
         (['logSNR', 'time_uniform', 'time_quadratic'] as const).map((spacing) => [
           `steps.${spacing}`,
@@ -281,11 +284,7 @@ async function* encodings(
   const some = all.slice(0, originalCount).reverse();
   yield recorded.compare('original_steps_eta.count', scalar(originalCount));
   const withEta = async (eta = 0): Promise<Latent> => (await run(some, { eta })).x;
-  const [eta] = await fittedArguments(
-    [guess.originalStepsEta],
-    ([one]) => withEta(one),
-    want('original_steps_eta.x'),
-  );
+  const [eta] = await fittedArguments([guess.originalStepsEta], ([one]) => withEta(one), want('original_steps_eta.x'));
   yield recorded.compare('original_steps_eta.x', await withEta(eta));
 }
 

@@ -405,8 +405,10 @@ async function learnedLogSnr(recorded: LineageCase): Promise<LogSnr> {
     return first + hidden.reduce((total, h, i) => total + (w3[i] as number) * h, b3[0] as number);
   };
   const [low, high] = [raw(0), raw(1)];
-  const between = ([first = 0, last = 0]: readonly number[]): LogSnr =>
-    (t) => first + ((last - first) * (raw(t) - low)) / (high - low);
+  const between =
+    ([first = 0, last = 0]: readonly number[]): LogSnr =>
+    (t) =>
+      first + ((last - first) * (raw(t) - low)) / (high - low);
   // The ends of the log-SNR at t = 0 and t = 1, which the index need not state.
   const t = Array.from(recorded.input('t').data);
   const want = pick(recorded.outputs, 'learned.log_snr');
