@@ -1,4 +1,4 @@
-/** The settings in a picture, for `sd inspect`: A1111's text, our own record, and what else the file says. */
+/** The settings in a picture, for `sd inspect`: as A1111's text (also those of other programs), our own record, and what else the file says. */
 
 import { inspectImageFile, imageFormatOf } from '../image/codec/image-file.ts';
 import { readImageMetadata } from '../image/metadata/image-metadata.ts';
@@ -32,8 +32,8 @@ export async function pictureInfo(path: string): Promise<PictureInfo | undefined
   if (imageFormatOf(head) === undefined) return undefined;
   const bytes = await readFileOf('picture', path);
   const { format, width, height } = inspectImageFile(bytes);
-  const { parameters, record, texts } = readImageMetadata(bytes);
-  const others = [...texts].filter(([name]) => name !== 'parameters' && name !== 'stable-diffusion-ts');
+  const { parameters, record, texts, source } = readImageMetadata(bytes);
+  const others = [...texts].filter(([name]) => !['parameters', 'stable-diffusion-ts', source].includes(name));
   return {
     path,
     format,

@@ -122,14 +122,18 @@ export function readExif(bytes: Uint8Array): Exif {
     const value = new DataView(field.buffer, field.byteOffset, field.byteLength);
     return type === 3 ? value.getUint16(0, little) : type === 4 ? value.getUint32(0, little) : 0;
   };
+  const commentText = ({ type, bytes: field }: Entry): string =>
+    type === 2 ? utf8(withoutNuls(field.subarray(0, longestText))) : decodeUserComment(field, little);
   const orientation = main.get(tagOrientation);
   const turn = orientation ? number(orientation) : 0;
   const folder = main.get(tagExifFolder);
-  const comment = folder ? readFolder(block, view, little, number(folder)).get(tagUserComment) : undefined;
+  // Fooocus writes it into the main folder, as a text.
+  const comment =
+    (folder && readFolder(block, view, little, number(folder)).get(tagUserComment)) ?? main.get(tagUserComment);
   const description = main.get(tagDescription);
   return {
     ...(turn >= 1 && turn <= 8 ? { orientation: turn } : {}),
-    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes, little) } : {}),
+    ...(comment && comment.bytes.length >= 8 ? { userComment: commentText(comment) } : {}),
     ...(description ? { imageDescription: utf8(withoutNuls(description.bytes.subarray(0, longestText))) } : {}),
   };
 }

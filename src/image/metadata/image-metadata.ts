@@ -3,6 +3,7 @@
  *
  * PNG: text chunks of these names. JPEG and WebP: EXIF, the parameters as user comment (as A1111 writes them with piexif), the record as
  * image description. Without EXIF, the comment of a JPEG or GIF, as A1111 reads it (`read_info_from_image`, modules/images.py, v1.10.1).
+ * Settings of other programs are read as A1111's text: see other-programs.ts.
  */
 
 import { StableDiffusionError } from '../../errors.ts';
@@ -10,6 +11,7 @@ import { readExif, writeExif } from './exif.ts';
 import { inspectImageFile } from '../codec/image-file.ts';
 import { readFileComment } from './file-comment.ts';
 import { novelAiParameters } from './novelai.ts';
+import { otherSettings } from './other-programs.ts';
 import { readPngText, writePngText } from './png-text.ts';
 import { writeWebpExif } from './webp-chunks.ts';
 
@@ -26,6 +28,8 @@ export interface ImageMetadata {
 export interface FoundMetadata extends ImageMetadata {
   /** Every text of a PNG by keyword, those above included; of a JPEG or GIF its comment, as `comment`. */
   readonly texts: ReadonlyMap<string, string>;
+  /** Keyword of another program's text that `parameters` was read from. */
+  readonly source?: string;
 }
 
 function parseRecord(text: string | undefined): { readonly record?: unknown } {
@@ -45,13 +49,16 @@ export function readImageMetadata(bytes: Uint8Array): FoundMetadata {
   // Pillow reads a comment only where there is no EXIF.
   const comment = file.exif ? undefined : readFileComment(bytes, file.format);
   const texts = comment === undefined ? chunks : new Map([...chunks, ['comment', comment]]);
-  const parameters = chunks.get(parametersKeyword) ?? exif.userComment ?? comment ?? novelAiParameters(chunks, file);
+  const own = chunks.get(parametersKeyword) ?? exif.userComment ?? comment ?? novelAiParameters(chunks, file);
+  const other = otherSettings(own === undefined ? chunks : new Map([[parametersKeyword, own]]));
+  const parameters = other?.parameters ?? own;
   const description = exif.imageDescription?.startsWith(`${recordKeyword}:`)
     ? exif.imageDescription.slice(recordKeyword.length + 1)
     : undefined;
   return {
     texts,
     ...(parameters === undefined ? {} : { parameters }),
+    ...(other ? { source: other.keyword } : {}),
     ...parseRecord(texts.get(recordKeyword) ?? description),
   };
 }
