@@ -1,6 +1,5 @@
 /** Writing a model or a network in another layout: one `.safetensors` file, or a diffusers folder, whole or not at all. */
 
-import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   autoencoderDocument,
@@ -211,5 +210,5 @@ export async function writeDiffusersFolder(
 
 async function json(path: string, document: JsonDocument): Promise<void> {
   await makeFolder(dirname(path));
-  await writeFile(path, `${JSON.stringify(document, null, 2)}\n`);
+  await writeNewFile(path, [new TextEncoder().encode(`${JSON.stringify(document, null, 2)}\n`)]);
 }

@@ -1,9 +1,10 @@
 /** The tokenizer of a diffusers folder, taken over into another one: the files that a tokenizer has, and no others. */
 
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { readFileOf, whatIsAt } from '../files/open-node.ts';
+import { writeNewFile } from '../files/write-file-node.ts';
 import { clipVocabularyFiles } from '../tokenizer/clip-vocabulary-files.ts';
 
 const tokenizerFiles: ReadonlySet<string> = new Set([
@@ -35,17 +36,16 @@ export async function writeTokenizer(
   await makeFolder(folder);
   if (source === undefined || (await whatIsAt(source)) !== 'folder') {
     for (const [name, text] of clipVocabularyFiles(rows, length, padsWithZero))
-      await writeFile(join(folder, name), text);
+      await writeNewFile(join(folder, name), [new TextEncoder().encode(text)]);
     return [];
   }
   const leftOut: string[] = [];
   for (const name of (await readdir(source)).sort()) {
     if (!tokenizerFiles.has(name)) leftOut.push(join(source, name));
     else
-      await writeFile(
-        join(folder, name),
+      await writeNewFile(join(folder, name), [
         await readFileOf('tokenizer', join(source, name), { within: dirname(source) }),
-      );
+      ]);
   }
   return leftOut;
 }

@@ -5,6 +5,9 @@ import type { GenerationValues } from './generation-options.ts';
 import { UsageError } from './options.ts';
 import { textLines } from './text-lines.ts';
 
+/** Lines of a file of prompts. */
+const mostPrompts = 1_000_000;
+
 export interface Prompts {
   /** One prompt for all pictures, or one for each line of a file. Empty if none was given. */
   readonly lines: readonly string[];
@@ -22,7 +25,11 @@ export async function readPrompts(
     throw new UsageError('The prompt is given more than once. Use only one of arguments, --prompt and --from-file.');
   if (values.fromFile !== undefined) {
     const lines: string[] = [];
-    for await (const line of textLines(values.fromFile, context.input)) lines.push(line);
+    for await (const line of textLines(values.fromFile, context.input)) {
+      lines.push(line);
+      if (lines.length > mostPrompts)
+        throw new UsageError(`--from-file ${values.fromFile} has more than ${mostPrompts} lines. Divide it.`);
+    }
     if (lines.length === 0)
       throw new UsageError(`--from-file ${values.fromFile} has no prompts. Write one prompt per line.`);
     return { lines, fromFile: true };

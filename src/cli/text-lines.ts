@@ -1,25 +1,47 @@
 /** The lines of a file or of standard input, as UTF-8. Only LF and CRLF end a line, so that JSON strings stay whole. */
 
-import { createReadStream } from 'node:fs';
+import { StableDiffusionError } from '../errors.ts';
 import { fileError } from '../files/byte-source-node.ts';
+import { fileChunks } from '../files/open-node.ts';
 
-/** Lines in turn; `-` is `input`. A line break at the very end begins no further line. Throws `file-not-found`, `file-access`. */
+/** The most characters of a line. */
+const longest = 2 ** 22;
+
+/**
+ * Lines in turn; `-` is `input`. A line break at the very end begins no further line. Throws `file-not-found`, `file-access`, and `too-large`
+ * for a line of more than 4,194,304 characters.
+ */
 export async function* textLines(path: string, input: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, void> {
   const decoder = new TextDecoder();
-  let rest = '';
+  let parts: string[] = [];
+  let length = 0;
+  const add = (part: string): void => {
+    length += part.length;
+    if (length > longest)
+      throw new StableDiffusionError(
+        'too-large',
+        `${path === '-' ? 'Standard input' : path} has a line of more than ${longest} characters.`,
+      );
+    parts.push(part);
+  };
+  const line = (): string => {
+    const text = parts.join('');
+    parts = [];
+    length = 0;
+    return text.endsWith('\r') ? text.slice(0, -1) : text;
+  };
   try {
-    for await (const chunk of path === '-' ? input : createReadStream(path)) {
-      const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) yield withoutReturn(line);
+    for await (const chunk of path === '-' ? input : fileChunks(path)) {
+      const [first = '', ...others] = decoder.decode(chunk, { stream: true }).split('\n');
+      add(first);
+      for (const part of others) {
+        yield line();
+        add(part);
+      }
     }
   } catch (cause) {
     throw cause instanceof Error && 'syscall' in cause ? fileError(path, cause) : cause;
   }
-  rest += decoder.decode();
-  if (rest !== '') yield withoutReturn(rest);
-}
-
-function withoutReturn(line: string): string {
-  return line.endsWith('\r') ? line.slice(0, -1) : line;
+  add(decoder.decode());
+  if (length > 0) yield line();
 }

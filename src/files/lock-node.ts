@@ -5,12 +5,13 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, rm, utimes } from 'node:fs/promises';
+import { link, open, rename, rm, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { StableDiffusionError } from '../errors.ts';
 import { systemCode, writeError } from './file-error-node.ts';
+import { openRegular, readTextIfThere } from './open-node.ts';
 import { type Owner, stateOf, thisOwner } from './owner-node.ts';
 import { temporaryName } from './temporary-node.ts';
 
@@ -45,7 +46,12 @@ export async function takeLock(path: string, options: LockOptions): Promise<Lock
   for (let attempt = 0; ; attempt++) {
     if (await create(path, note)) return hold(path, note.id, beat);
     const holder = await readNote(path);
-    if (holder === undefined) continue;
+    if (holder === undefined) {
+      // Given back meanwhile; or a link that leads nowhere, which never goes away.
+      if (attempt > 20) throw notALock(path);
+      await wait(5 * attempt);
+      continue;
+    }
     if (attempt > 20 || !(await isGone(path, holder, beat, patience))) throw busy(options.what, path, holder);
     await removeNote(path, holder.id);
   }
@@ -70,10 +76,7 @@ async function create(path: string, note: Note): Promise<boolean> {
 
 /** Undefined if the note no longer exists. A damaged note has no owner. */
 async function readNote(path: string): Promise<Note | undefined> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    if (systemCode(cause) === 'ENOENT') return undefined;
-    throw writeError(path, cause);
-  });
+  const text = await readTextIfThere('note', path);
   if (text === undefined) return undefined;
   let value: unknown;
   try {
@@ -108,12 +111,10 @@ async function isGone(path: string, holder: Note, beat: number, patience: number
 }
 
 async function timeOf(path: string): Promise<number | undefined> {
-  const handle = await open(path, 'r').catch(() => undefined);
-  try {
-    return (await handle?.stat())?.mtimeMs;
-  } finally {
-    await handle?.close();
-  }
+  // Opened each time: NFS may answer from its memory otherwise.
+  const file = await openRegular(path).catch(() => undefined);
+  await file?.handle.close();
+  return file?.identity.modified;
 }
 
 /** Removes the note of a dead holder; restores a note that someone else wrote meanwhile. */
@@ -151,6 +152,10 @@ function hold(path: string, id: string, beat: number): Lock {
       await rm(path, { force: true }).catch(() => undefined);
   };
   return { lost: lost.signal, release, [Symbol.asyncDispose]: release };
+}
+
+function notALock(path: string): StableDiffusionError {
+  return new StableDiffusionError('file-access', `${path} is neither there nor free: it may be a link. Remove it.`);
 }
 
 function busy(what: string, path: string, { hostname: host, pid, since }: Note): StableDiffusionError {

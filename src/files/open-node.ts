@@ -6,7 +6,7 @@
  * for names that came with a folder of somebody else's. The file's identity is kept, and compared where it is read again.
  */
 
-import { constants, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep, isAbsolute } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
@@ -32,8 +32,10 @@ export const fileLimits = {
   caption: 2 ** 16,
   /** `metadata.jsonl` of a folder of pictures: some million rows. */
   'table of pictures': 256 * 2 ** 20,
-  /** Lists of prompts, logs of a run. */
+  /** Lists of prompts. */
   text: 64 * 2 ** 20,
+  /** `metrics.jsonl`: more than a million rows. */
+  'log of a run': 256 * 2 ** 20,
   /** Notes this program writes for itself: locks, states, options. */
   note: 2 ** 20,
 } as const satisfies Readonly<Record<string, number>>;
@@ -124,6 +126,32 @@ export async function readTextIfThere(
   return bytes && new TextDecoder().decode(bytes);
 }
 
+/** A note without waiting; undefined where it is missing or unreadable. */
+export function noteNow(path: string): string | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const status = fstatSync(file);
+    return status.isFile() && status.size <= fileLimits.note ? readFileSync(file, 'utf8') : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/** The bytes of a file in pieces, to its end. Throws what `openRegular` throws, and `file-access`. */
+export async function* fileChunks(path: string, options: OpenOptions = {}): AsyncGenerator<Uint8Array, void, void> {
+  const { handle } = await openRegular(path, options);
+  try {
+    yield* handle.createReadStream({ highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>;
+  } catch (cause) {
+    throw fileError(path, cause);
+  } finally {
+    await handle.close();
+  }
+}
+
 /** The status of a path, following links; `undefined` if it does not exist. Throws `file-access`. */
 export async function whatIsAt(path: string): Promise<'file' | 'folder' | 'other' | undefined> {
   try {
@@ -164,7 +192,8 @@ function liesIn(path: string, folder: string): boolean {
   return from !== '' && from !== '..' && !from.startsWith(`..${sep}`) && !isAbsolute(from);
 }
 
-function notRegular(path: string, status: Stats): StableDiffusionError {
+/** The error of what is no file. */
+export function notRegular(path: string, status: Stats): StableDiffusionError {
   const what = status.isDirectory()
     ? 'a folder'
     : status.isFIFO()

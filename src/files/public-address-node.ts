@@ -8,6 +8,12 @@ const documentation = ipaddr.parseCIDR('3fff::/20');
 /** All that is assigned to the public internet so far. */
 const assigned = ipaddr.parseCIDR('2000::/3');
 
+/** The address that a URL's host is, without the brackets of IPv6; undefined for a name. */
+export function addressOf(hostname: string): string | undefined {
+  const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  return isIP(host) === 0 ? undefined : host;
+}
+
 /** True if an address belongs to the public internet. */
 export function isPublicAddress(address: string): boolean {
   if (isIP(address) === 0) return false;

@@ -1,15 +1,11 @@
 /** SHA-256 of a file, read in pieces. */
 
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { fileChunks } from './open-node.ts';
 
-/** Lower-case hexadecimal. Rejects with Node's error if the file cannot be read. */
-export function sha256OfFile(path: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const hash = createHash('sha256');
-    createReadStream(path, { highWaterMark: 2 ** 20 })
-      .on('data', (chunk) => hash.update(chunk))
-      .on('error', reject)
-      .on('end', () => resolve(hash.digest('hex')));
-  });
+/** Lower-case hexadecimal. Throws `file-not-found`, `file-access`. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of fileChunks(path)) hash.update(chunk);
+  return hash.digest('hex');
 }

@@ -4,15 +4,15 @@
  */
 
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { writeError } from '../files/file-error-node.ts';
 import { type Lock, takeLock } from '../files/lock-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
-import { whatIsAt } from '../files/open-node.ts';
+import { fileChunks, whatIsAt } from '../files/open-node.ts';
+import { openToWrite } from '../files/open-to-write-node.ts';
 import { writeAll } from '../files/write-file-node.ts';
 import { guardedFetch } from './guarded-fetch-node.ts';
 import { reasonOf } from './hub-api-node.ts';
@@ -129,10 +129,9 @@ async function fetchRest(file: Download, partial: string, options: DownloadOptio
       from: namedBy,
     });
     const start = await startOf(response, from, file);
-    const handle = await open(partial, start > 0 ? 'r+' : 'w').catch((cause: unknown) => {
-      throw writeError(partial, cause);
-    });
+    const handle = await openToWrite(partial, 'keep');
     try {
+      await handle.truncate(start);
       let at = start;
       const total = file.size ?? totalOf(response, start);
       const most = file.size ?? file.mostBytes ?? 2 ** 38;
@@ -202,7 +201,7 @@ async function checkRoom(path: string, bytes: number, label: string): Promise<vo
 async function verify({ label, digest, size }: Download, partial: string): Promise<void> {
   const found = await sizeOf(partial);
   const hash = digest === undefined ? undefined : hashFor(digest, found);
-  if (hash) for await (const chunk of createReadStream(partial)) hash.update(chunk as Uint8Array);
+  if (hash) for await (const chunk of fileChunks(partial)) hash.update(chunk);
   if ((size === undefined || size === found) && (!hash || hash.digest('hex') === digest?.toLowerCase())) return;
   await rm(partial, { force: true });
   throw new StableDiffusionError(

@@ -3,9 +3,8 @@
  * https to http, and a key goes to nobody else. A host that was reached at a public address is not reached at a private one afterwards.
  */
 
-import { isIP } from 'node:net';
 import { StableDiffusionError } from '../errors.ts';
-import { isPublicAddress } from '../files/public-address-node.ts';
+import { addressOf, isPublicAddress } from '../files/public-address-node.ts';
 import { type Resolve, systemResolve } from '../files/guarded-lookup-node.ts';
 import { hubRequest } from './hub-request-node.ts';
 
@@ -15,21 +14,22 @@ const refuse = (message: string): StableDiffusionError => new StableDiffusionErr
 
 /** Whether every address of a host is public. A name that cannot be looked up leads nowhere. */
 async function isPublicHost(host: string, resolve: Resolve): Promise<boolean> {
-  const name = host.replace(/^\[|\]$/g, '');
-  if (isIP(name)) return isPublicAddress(name);
-  const addresses = await resolve(name).catch(() => []);
+  const given = addressOf(host);
+  if (given !== undefined) return isPublicAddress(given);
+  const addresses = await resolve(host).catch(() => []);
   return addresses.every(({ address }) => isPublicAddress(address));
 }
 
-/** Throws `forbidden` where a server may not lead from one address to the other. */
-async function checkRedirect(from: URL, to: URL, resolve: Resolve): Promise<void> {
+/** Throws `forbidden` where a server may not lead from one address to the other; whether it may lead to public ones alone. */
+async function checkRedirect(from: URL, to: URL, resolve: Resolve): Promise<boolean> {
   if (to.protocol !== 'http:' && to.protocol !== 'https:')
     throw refuse(`${from.host} redirects to ${to.protocol}, and only http and https are followed.`);
   if (from.protocol === 'https:' && to.protocol === 'http:')
     throw refuse(`${from.host} redirects from https to http, which is not followed.`);
-  if (from.host === to.host) return;
-  if ((await isPublicHost(from.hostname, resolve)) && !(await isPublicHost(to.hostname, resolve)))
+  if (from.host === to.host || !(await isPublicHost(from.hostname, resolve))) return false;
+  if (!(await isPublicHost(to.hostname, resolve)))
     throw refuse(`${from.host} redirects to the private address ${to.host}, which is not followed.`);
+  return true;
 }
 
 export interface GuardedFetch {
@@ -57,11 +57,8 @@ export async function guardedFetch(
   let url = new URL(address);
   if (!ask && url.protocol !== 'http:' && url.protocol !== 'https:')
     throw refuse(`${url.protocol} addresses are not fetched, only http and https.`);
-  let publicOnly = false;
-  if (from !== undefined && new URL(from).host !== url.host) {
-    await checkRedirect(new URL(from), url, resolve);
-    publicOnly = await isPublicHost(new URL(from).hostname, resolve);
-  }
+  let publicOnly =
+    from !== undefined && new URL(from).host !== url.host && (await checkRedirect(new URL(from), url, resolve));
   let sent = headers;
   for (let redirects = 0; ; redirects++) {
     publicOnly ||= publicHosts.has(url.hostname);
@@ -75,7 +72,7 @@ export async function guardedFetch(
     await response.body?.cancel();
     if (redirects === mostRedirects) throw refuse(`${url.host} redirects more than ${mostRedirects} times.`);
     const next = new URL(location, url);
-    await checkRedirect(url, next, resolve);
+    if (await checkRedirect(url, next, resolve)) publicOnly = true;
     if (next.origin !== url.origin) {
       const { authorization: _, ...others } = sent;
       sent = others;

@@ -3,7 +3,7 @@
  * `models--ORG--NAME/refs/REV` (a commit), `blobs/ETAG` (content), `snapshots/COMMIT/PATH` (links to blobs).
  */
 
-import { lstat, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { lstat, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { systemCode, writeError } from '../files/file-error-node.ts';
@@ -131,6 +131,7 @@ async function filesIn(folder: string): Promise<string[]> {
 
 async function refsIn(folder: string): Promise<Map<string, string>> {
   const refs = new Map<string, string>();
-  for (const name of await filesIn(folder)) refs.set(name, (await readFile(join(folder, name), 'utf8')).trim());
+  for (const name of await filesIn(folder))
+    refs.set(name, ((await readTextIfThere('note', join(folder, name)).catch(() => undefined)) ?? '').trim());
   return refs;
 }

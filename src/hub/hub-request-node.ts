@@ -2,13 +2,12 @@
 
 import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
 import { PassThrough, pipeline } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { StableDiffusionError } from '../errors.ts';
 import { guardedLookup, type Resolve } from '../files/guarded-lookup-node.ts';
-import { isPublicAddress } from '../files/public-address-node.ts';
+import { addressOf, isPublicAddress } from '../files/public-address-node.ts';
 
 export interface HubRequest {
   readonly headers: Readonly<Record<string, string>>;
@@ -47,8 +46,8 @@ function bodyOf(incoming: IncomingMessage): ReadableStream {
 export function hubRequest(url: URL, { headers, signal, publicOnly, resolve }: HubRequest): Promise<HubReply> {
   const refusal = (): StableDiffusionError =>
     new StableDiffusionError('forbidden', `${url.host} now has a private address, which is not followed.`);
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (publicOnly && isIP(host) && !isPublicAddress(host)) return Promise.reject(refusal());
+  const address = addressOf(url.hostname);
+  if (publicOnly && address !== undefined && !isPublicAddress(address)) return Promise.reject(refusal());
   const lookup = guardedLookup((address) => !publicOnly || isPublicAddress(address), refusal, resolve);
   return new Promise((settle, reject) => {
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {

@@ -1,12 +1,11 @@
 /** Brings a model by its name onto this machine, and gives its path: what is kept is not downloaded again. */
 
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
-import { openRegular, whatIsAt } from '../files/open-node.ts';
+import { noteNow, openRegular, whatIsAt } from '../files/open-node.ts';
 import { type Choice, chooseFiles } from './choose-files.ts';
 import { civitaiFile } from './civitai-node.ts';
 import { type DownloadProgress, download } from './download-node.ts';
@@ -31,13 +30,7 @@ export interface PullOptions {
 
 /** The settings of this process. */
 export function ownHubSettings(environment: Readonly<Record<string, string | undefined>> = process.env): HubSettings {
-  return hubSettings(environment, homedir(), (path) => {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch {
-      return undefined;
-    }
-  });
+  return hubSettings(environment, homedir(), noteNow);
 }
 
 /**

@@ -1,9 +1,10 @@
 /** OptionsStore: the settings of each caller from A1111's `options`, stored in a file so that they survive a restart. */
 
-import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import * as z from 'zod';
 import { makeFolder } from '../files/make-folder-node.ts';
-import { writeFileAtomic } from '../files/write-file-node.ts';
+import { readTextIfThere } from '../files/open-node.ts';
+import { takeName, writeFileAtomic } from '../files/write-file-node.ts';
 
 export type OptionValue = string | number | boolean | null | readonly unknown[];
 export type OptionValues = Readonly<Record<string, OptionValue>>;
@@ -14,16 +15,30 @@ export interface OptionsStore {
   set(owner: string, changes: OptionValues): Promise<void>;
 }
 
-/** Opens or creates the file; an unreadable one is replaced. Without a path nothing is stored. */
-export async function openOptionsStore(path?: string): Promise<OptionsStore> {
-  const byOwner = new Map<string, OptionValues>();
-  const text = path === undefined ? undefined : await readFile(path, 'utf8').catch(() => undefined);
+const fileSchema = z.record(z.string(), z.record(z.string(), z.json()));
+
+/** Options by caller; undefined for a damaged text. */
+function parsed(text: string): Readonly<Record<string, OptionValues>> | undefined {
   try {
-    for (const [owner, values] of Object.entries(JSON.parse(text ?? '{}') as Record<string, OptionValues>))
-      byOwner.set(owner, values);
+    return fileSchema.parse(JSON.parse(text)) as Record<string, OptionValues>;
   } catch {
-    // Start with an empty store.
+    return undefined;
   }
+}
+
+/**
+ * Opens or creates the file; a damaged one is moved aside and begun again, and `onDamaged` gets its new path. Without a path nothing is stored.
+ * Throws `file-access`, `too-large` where there is a file that cannot be read.
+ */
+export async function openOptionsStore(path?: string, onDamaged?: (aside: string) => void): Promise<OptionsStore> {
+  const text = path === undefined ? undefined : await readTextIfThere('text', path);
+  const known = parsed(text ?? '{}');
+  if (path !== undefined && known === undefined) {
+    const aside = `${path}.damaged-${Date.now()}`;
+    await takeName(path, aside);
+    onDamaged?.(aside);
+  }
+  const byOwner = new Map<string, OptionValues>(Object.entries(known ?? {}));
   let last: Promise<void> = Promise.resolve();
   const save = async (): Promise<void> => {
     if (path === undefined) return;

@@ -84,7 +84,9 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
     styles: await readStyles(options.stylesFile),
     wildcards: options.wildcardsFolder === undefined ? undefined : await openWildcards(options.wildcardsFolder),
     quota: createStorageQuota(parts.limits.storedBytesPerCaller, Date.now),
-    options: await openOptionsStore(join(options.dataFolder, 'options.json')),
+    options: await openOptionsStore(join(options.dataFolder, 'options.json'), (file) =>
+      parts.log.warn({ file }, "callers' options were damaged, and are begun again; the file was moved aside"),
+    ),
     tasks: createTaskNames(),
     links: createLinkSigner(await parts.linkSecret(), Date.now),
     version: programName.split(' ')[1] ?? '',

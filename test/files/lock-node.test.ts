@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -54,6 +54,12 @@ test('a holder of another machine keeps it while it renews it, and loses it when
   clearInterval(beat);
   assert.equal(readFileSync(path, 'utf8'), note);
   await (await takeLock(path, quick)).release();
+});
+
+test('a note that is a link to nothing is refused by its path', async (t) => {
+  const { path } = lockFor(t);
+  symlinkSync('nothing', path);
+  await assert.rejects(takeLock(path, quick), { code: 'file-access', message: /\.lock is neither there nor free/ });
 });
 
 test('a damaged note is nobody’s once it is not renewed', async (t) => {

@@ -1,7 +1,7 @@
 /** A hub that is hostile: where it leads, what it sends, how it names its files. */
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { type TestContext, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { StableDiffusionError } from '../../src/errors.ts';
 import { guardedFetch } from '../../src/hub/guarded-fetch-node.ts';
+import { download } from '../../src/hub/download-node.ts';
 import { hubSettings } from '../../src/hub/hub-settings.ts';
 import { parseModelName } from '../../src/hub/model-name.ts';
 import { modelPath } from '../../src/hub/pull-node.ts';
@@ -189,6 +190,27 @@ test('a file that the disk cannot hold is refused before its first byte', async 
   assert.ok(
     !readdirSync(home, { recursive: true, encoding: 'utf8' }).some((name) => name.endsWith('model.safetensors')),
   );
+});
+
+test('a partial download that is a link does not write to where it leads', async (t) => {
+  const { address, home } = await hostile(t, (_, response) => response.end('evil'));
+  writeFileSync(join(home, 'victim'), '');
+  symlinkSync('victim', join(home, 'file.sd.incomplete'));
+  const file = { url: `${address}/x`, path: join(home, 'file'), lock: join(home, '.lock'), label: 'x' };
+  await assert.rejects(download(file, {}), /file\.sd\.incomplete is a link/);
+  assert.equal(readFileSync(join(home, 'victim'), 'utf8'), '');
+});
+
+test('the host that names a file is looked up once', async () => {
+  const asked: string[] = [];
+  const resolve = async (host: string) => {
+    asked.push(host);
+    return [{ address: '1.1.1.1', family: 4 }];
+  };
+  const ask: typeof fetch = async () => new Response('x');
+  const options = { headers: {}, signal: AbortSignal.timeout(5000), resolve, from: 'https://hub.example/list' };
+  await guardedFetch(ask, 'https://files.example/x', options);
+  assert.deepEqual(asked, ['hub.example', 'files.example']);
 });
 
 test('addresses whose last part is no name', async (t) => {

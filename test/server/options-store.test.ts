@@ -1,7 +1,7 @@
 /** OptionsStore's file: kept over a restart, its owner's alone, whole whatever is set at once; one that is damaged is begun anew. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -26,11 +26,19 @@ test('what callers have set is there after a restart, in a file that only its ow
   assert.deepEqual(again.get('eve'), {});
 });
 
-test('a damaged file is begun anew', async () => {
+test('a damaged file is begun anew, and is moved aside', async () => {
   const path = join(folder, 'options.json');
   writeFileSync(path, '{"ann": {');
-  const store = await openOptionsStore(path);
+  const moved: string[] = [];
+  const store = await openOptionsStore(path, (aside) => moved.push(aside));
+  assert.equal(readFileSync(moved[0] ?? '', 'utf8'), '{"ann": {');
   assert.deepEqual(store.get('ann'), {});
   await store.set('ann', { samples_format: 'jpg' });
   assert.deepEqual((await openOptionsStore(path)).get('ann'), { samples_format: 'jpg' });
+});
+
+test('a file that cannot be read is not replaced', async () => {
+  const path = join(folder, 'no-file.json');
+  mkdirSync(path);
+  await assert.rejects(openOptionsStore(path), { code: 'file-access', message: /is a folder/ });
 });

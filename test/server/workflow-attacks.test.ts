@@ -141,6 +141,26 @@ test('a file that has the name of a folder, or a folder that of a file, is refus
   assert.equal(await post('other.json%2Fx'), 409);
 });
 
+test('of two files that are renamed to one name at once, without replacing, both are kept', async () => {
+  const post = async (path: string, body?: string): Promise<number> =>
+    (await fetch(`${server.url}/userdata/${path}`, { method: 'POST', headers: bob, ...(body ? { body } : {}) })).status;
+  for (let round = 0; round < 5; round++) {
+    for (const name of ['a', 'b']) assert.equal(await post(`${name}${round}`, name), 200);
+    const to = ['a', 'b'].map((name) => post(`${name}${round}/move/c${round}?overwrite=false`));
+    assert.deepEqual((await Promise.all(to)).sort(), [200, 409]);
+  }
+});
+
+test('of two renames of one file at once, one finds it', async () => {
+  const post = async (path: string): Promise<number> =>
+    (await fetch(`${server.url}/userdata/${path}`, { method: 'POST', headers: bob })).status;
+  for (let round = 0; round < 5; round++) {
+    assert.equal(await post(`one${round}`), 200);
+    const both = await Promise.all([post(`one${round}/move/x${round}`), post(`one${round}/move/y${round}`)]);
+    assert.deepEqual(both.sort(), [200, 404]);
+  }
+});
+
 test('a list of very many ids is refused, and folders take space as files do', async () => {
   assert.equal((await server.json('POST', '/history', { delete: Array(20_000).fill('a') }, bob)).status, 413);
   assert.equal(spaceOf(5000, 'a/b/c.json'), 5000 + 2 * 4096);

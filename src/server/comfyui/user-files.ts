@@ -3,9 +3,10 @@
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
+import { fileError } from '../../files/file-error-node.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
-import { openRegular, readFileOf } from '../../files/open-node.ts';
-import { writeNewFile } from '../../files/write-file-node.ts';
+import { openRegular, readFileOf, readTextIfThere } from '../../files/open-node.ts';
+import { takeName, writeNewFile } from '../../files/write-file-node.ts';
 import { callerFolder } from './folder-path.ts';
 
 export interface UserFile {
@@ -121,19 +122,27 @@ export class UserFiles {
     }
   }
 
-  /** Throws `file-exists` where the new name is a folder's, `file-access`. */
-  async move(owner: string, from: string, to: string): Promise<void> {
+  /** Throws `file-exists` where the new name is a folder's, or taken and must not be replaced; `file-access`. */
+  async move(owner: string, from: string, to: string, replace: boolean): Promise<void> {
     const file = this.#path(owner, to);
     await this.#checkPlace(owner, to);
     await makeFolder(dirname(file));
-    await rename(this.#path(owner, from), file);
+    const source = this.#path(owner, from);
+    await (replace ? rename(source, file) : takeName(source, file)).catch((cause: unknown) => {
+      throw fileError(from, cause);
+    });
   }
 
   /** The settings as the page posted them. What cannot be read counts as none. */
   async settings(owner: string): Promise<Record<string, unknown>> {
+    return this.#settings(owner).catch(() => ({}));
+  }
+
+  /** Damaged settings count as none. Throws where there are some that cannot be read, so that they are not replaced. */
+  async #settings(owner: string): Promise<Record<string, unknown>> {
+    const text = await readTextIfThere('text', this.#path(owner, settingsFile), { within: this.#folder(owner) });
     try {
-      const bytes = await this.read(owner, settingsFile);
-      const value: unknown = bytes && JSON.parse(new TextDecoder().decode(bytes));
+      const value: unknown = text === undefined ? undefined : JSON.parse(text);
       return typeof value === 'object' && value !== null && !Array.isArray(value)
         ? (value as Record<string, unknown>)
         : {};
@@ -148,7 +157,7 @@ export class UserFiles {
     const change = before
       .catch(() => {})
       .then(async () => {
-        const settings = { ...(await this.settings(owner)), ...changes };
+        const settings = { ...(await this.#settings(owner)), ...changes };
         const bytes = new TextEncoder().encode(JSON.stringify(settings, null, 4));
         if (bytes.length > most.settings)
           throw new StableDiffusionError(

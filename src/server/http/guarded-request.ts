@@ -5,10 +5,9 @@
 
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
 import { StableDiffusionError } from '../../errors.ts';
 import { guardedLookup, type Resolve } from '../../files/guarded-lookup-node.ts';
-import { isPublicAddress } from '../../files/public-address-node.ts';
+import { addressOf, isPublicAddress } from '../../files/public-address-node.ts';
 
 export interface GuardedRequest {
   readonly method?: 'GET' | 'POST';
@@ -41,8 +40,8 @@ export function guardedRequest(url: URL, options: GuardedRequest, signal: AbortS
   const { method = 'GET', headers = {}, body, maxBytes, what, resolve, isAllowed = isPublicAddress } = options;
   const isPrivate = (): StableDiffusionError =>
     new StableDiffusionError('forbidden', `Private addresses are not called for a ${what}.`);
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (isIP(host) && !isAllowed(host)) return Promise.reject(isPrivate());
+  const address = addressOf(url.hostname);
+  if (address !== undefined && !isAllowed(address)) return Promise.reject(isPrivate());
   const guarded = guardedLookup(isAllowed, isPrivate, resolve);
   return new Promise((settle, reject) => {
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(

@@ -1,9 +1,10 @@
 /** SHA-256 of models' files, kept in a file between runs: a file of gigabytes is read once, and again only if its size or time changes. */
 
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import { makeFolder } from '../../files/make-folder-node.ts';
+import { readTextIfThere } from '../../files/open-node.ts';
 import { sha256OfFile } from '../../files/sha256-node.ts';
 import { writeFileAtomic } from '../../files/write-file-node.ts';
 
@@ -21,7 +22,7 @@ type Row = z.output<typeof rowSchema>;
 const most = 10_000;
 
 async function rowsIn(path: string | undefined): Promise<Map<string, Row>> {
-  const text = path === undefined ? undefined : await readFile(path, 'utf8').catch(() => undefined);
+  const text = path === undefined ? undefined : await readTextIfThere('text', path).catch(() => undefined);
   try {
     return new Map(Object.entries(z.record(z.string(), rowSchema).parse(JSON.parse(text ?? '{}'))));
   } catch {

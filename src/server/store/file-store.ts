@@ -16,6 +16,9 @@ async function create(folder: string, path: string): Promise<FileHandle> {
   });
 }
 
+/** What was being written: its writer may have ended. */
+const partPattern = /^[0-9a-f-]{36}\.part$/;
+
 async function writeWhole(folder: string, path: string, bytes: Uint8Array, flush: boolean): Promise<void> {
   const temporary = join(folder, `${randomUUID()}.part`);
   try {
@@ -85,9 +88,10 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
       for (const part of await readdir(folder).catch(() => [])) {
         if (!/^[0-9a-f]{2}$/.test(part)) continue;
         for (const name of await readdir(join(folder, part)).catch(() => [])) {
+          if (!blobIdSchema.safeParse(name).success && !partPattern.test(name)) continue;
           const path = join(folder, part, name);
           const found = await stat(path).catch(() => undefined);
-          if (!found || found.mtimeMs >= before) continue;
+          if (!found?.isFile() || found.mtimeMs >= before) continue;
           await rm(path, { force: true });
           removed++;
         }

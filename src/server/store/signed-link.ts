@@ -1,8 +1,11 @@
 /** Links to stored pictures that work without a key until they expire, as OpenAI's `url`s do: the path is signed with the server's secret. */
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
+import { readFileIfThere } from '../../files/open-node.ts';
+import { writeFileAtomic } from '../../files/write-file-node.ts';
 
 export interface LinkSigner {
   /** The path and query of a picture, good for an hour. */
@@ -41,19 +44,25 @@ export interface KeyStore {
   set(key: string, value: string, condition: 'NX'): Promise<unknown>;
 }
 
-/** The secret of servers that share a Redis, so that each honours the others' links; the first makes it. */
+const secretBytes = 32;
+
+/** The secret of servers that share a Redis, so that each honours the others' links; the first makes it. Throws `file-corrupt` where it is none. */
 export async function sharedSecret(redis: KeyStore, prefix: string): Promise<Uint8Array> {
   const key = `${prefix}:link-secret`;
-  await redis.set(key, randomBytes(32).toString('hex'), 'NX');
-  return Buffer.from((await redis.get(key)) ?? '', 'hex');
+  await redis.set(key, randomBytes(secretBytes).toString('hex'), 'NX');
+  const secret = Buffer.from((await redis.get(key)) ?? '', 'hex');
+  // Anybody could sign with a secret that is empty.
+  if (secret.length !== secretBytes)
+    throw new StableDiffusionError('file-corrupt', `The key ${key} in Redis is not a secret of ours. Remove it.`);
+  return secret;
 }
 
-/** The server's secret, made at its first start. */
+/** The server's secret, made at its first start; a damaged one is replaced. Throws `file-access`. */
 export async function readSecret(path: string): Promise<Uint8Array> {
-  const known = await readFile(path).catch(() => undefined);
-  if (known?.length === 32) return known;
-  const secret = randomBytes(32);
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, secret, { mode: 0o600 });
+  const known = await readFileIfThere('note', path);
+  if (known?.length === secretBytes) return known;
+  const secret = randomBytes(secretBytes);
+  await makeFolder(dirname(path));
+  await writeFileAtomic(path, [secret], { mode: 0o600 });
   return secret;
 }

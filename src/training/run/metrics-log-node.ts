@@ -3,8 +3,9 @@
  * can follow. NaN and infinities, which JSON lacks, are written as the texts "NaN", "Infinity" and "-Infinity".
  */
 
-import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { fileError } from '../../files/byte-source-node.ts';
+import { readTextIfThere } from '../../files/open-node.ts';
+import { openToWrite } from '../../files/open-to-write-node.ts';
 import { writeFileAtomic } from '../../files/write-file-node.ts';
 
 export interface MetricsRow {
@@ -23,20 +24,14 @@ export interface MetricsLog {
 
 /** Opens a file to append to. Rows beyond `step` are dropped (they belong to steps that will be done again), as are lines cut off by a crash. Throws `file-access`. */
 export async function openMetricsLog(path: string, step: number): Promise<MetricsLog> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const error = fileError(path, cause);
-    if (error.code !== 'file-not-found') throw error;
-    return '';
-  });
+  const text = (await readTextIfThere('log of a run', path)) ?? '';
   const rows = text
     .split('\n')
     .flatMap((line) => parseRow(line) ?? [])
     .filter((row) => row.step <= step);
   const kept = rows.map((row) => `${formatRow(row)}\n`).join('');
   if (kept !== text) await writeFileAtomic(path, [new TextEncoder().encode(kept)]);
-  const handle: FileHandle = await open(path, 'a').catch((cause: unknown) => {
-    throw fileError(path, cause);
-  });
+  const handle = await openToWrite(path, 'append');
   return {
     rows,
     async append(row) {

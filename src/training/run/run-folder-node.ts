@@ -13,14 +13,14 @@
  * Every file except the two logs is written atomically; the logs may lose their last line.
  */
 
-import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { ImageCodec } from '../../image/codec/codec.ts';
 import type { Image } from '../../image/image.ts';
 import { imageGrid } from '../../image/image-grid.ts';
 import { fileError } from '../../files/byte-source-node.ts';
-import { readTextIfThere } from '../../files/open-node.ts';
+import { readFileOf, readTextIfThere } from '../../files/open-node.ts';
 import { type Lock, takeLock } from '../../files/lock-node.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
@@ -266,7 +266,7 @@ async function earlierSamples(folder: string, step: number, count: number, codec
     .filter((number) => number <= step);
   const out: ReportSample[] = [];
   for (const number of steps.sort((a, b) => a - b).slice(-count)) {
-    const grid = await codec.decode(new Uint8Array(await readFile(join(folder, `${stepName(number)}.png`))));
+    const grid = await codec.decode(await readFileOf('picture', join(folder, `${stepName(number)}.png`)));
     out.push({ step: number, picture: await embedded(grid, codec), captions: [] });
   }
   return out;

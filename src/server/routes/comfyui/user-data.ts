@@ -137,7 +137,7 @@ const moving = comfyRoute({
     if (query.overwrite === 'false' && (await users.info(owner, to))) return said('File already exists', 409);
     context.quota.charge(owner, spaceOf(0, to));
     return unlessTaken(async () => {
-      await users.move(owner, from, to);
+      await users.move(owner, from, to, query.overwrite !== 'false');
       return written(context, owner, to, query.full_info?.toLowerCase() === 'true');
     });
   },
