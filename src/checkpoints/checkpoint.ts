@@ -34,7 +34,7 @@ import {
   imageConditionPrefixes,
   inferImageCondition,
 } from './infer/image-condition.ts';
-import { familyParams } from './infer/family.ts';
+import { familyParams, markedParams } from './infer/family.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { ignoredReason } from './report.ts';
 import { unusedTextProjection } from './text-projection.ts';
@@ -166,6 +166,7 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   const part = (name: keyof typeof partPrefixes, network: NetworkConfig): WeightSource =>
     canonicalWeights(partOf(source, partPrefixes[name]), network).source;
   const { cond_stage_config: condition } = config;
+  const marked = isMapping(condition) && condition.kind === 'composed' ? await markedParams(source) : {};
   const conditions = [...conditionerParts(condition)].map(
     ([name, network], i) => [name, canonicalWeights(encoders[i] ?? none(source), network).source] as const,
   );
@@ -188,7 +189,11 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   }
   const said = (phrase: string): boolean => given.some((name) => phrase.startsWith(`text encoder: ${name} `));
   return {
-    config: schedule.scale_factor === undefined ? config : { ...config, scale_factor: schedule.scale_factor },
+    config: {
+      ...config,
+      ...marked,
+      ...(schedule.scale_factor === undefined ? {} : { scale_factor: schedule.scale_factor }),
+    },
     parts,
     layout: 'compvis',
     assumed: assumed.filter((phrase) => !said(phrase)),

@@ -42,7 +42,8 @@ export async function openCheckpointAt(path: string, options: OpenCheckpointOpti
     const split = (await existing(join(path, 'model_index.json'))) ? undefined : await splitFilesIn(path);
     if (!split) return openDiffusersFolder(path, options);
     const { unet, textEncoders, vae: own } = split;
-    const checkpoint = await openCheckpointAt(unet, { textEncoder: textEncoders, vae: own, ...options });
+    const textEncoder = listOf(options.textEncoder).length > 0 ? options.textEncoder : textEncoders;
+    const checkpoint = await openCheckpointAt(unet, { ...options, textEncoder, vae: options.vae ?? own });
     return { ...checkpoint, label: path };
   }
   const configPath = options.config ?? (await existing(`${path.replace(/\.[^./\\]+$/, '')}.yaml`));

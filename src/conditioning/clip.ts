@@ -9,8 +9,11 @@ import { lazyClipTokenizer, lazyClipTokenizerFromFiles } from '../tokenizer/lazy
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
-/** The output that clip skip means: an earlier state than the usual one. */
-function outputOf(config: ClipTextConfig, clipSkip: number): string {
+/** The state that clip skip means, an earlier one than the usual: its layer from 0 (the embeddings), and its name among the outputs. */
+export function clipLayer(
+  config: ClipTextConfig,
+  clipSkip: number,
+): { readonly layer: number; readonly isNormed: boolean; readonly output: string } {
   const usual = config.num_hidden_layers - config.layers_skipped;
   const layer = usual + 1 - clipSkip;
   if (!Number.isInteger(clipSkip) || clipSkip < 1 || layer < 0) {
@@ -19,8 +22,9 @@ function outputOf(config: ClipTextConfig, clipSkip: number): string {
       `Clip skip is ${clipSkip}; this text encoder of ${config.num_hidden_layers} layers takes 1 to ${usual + 1}.`,
     );
   }
-  if (!config.output_norm) return `hidden_states.${layer}`;
-  return layer === config.num_hidden_layers ? 'last_hidden_state' : `final_norm.${layer}`;
+  const isNormed = config.output_norm;
+  if (!isNormed) return { layer, isNormed, output: `hidden_states.${layer}` };
+  return { layer, isNormed, output: layer === config.num_hidden_layers ? 'last_hidden_state' : `final_norm.${layer}` };
 }
 
 export const clip: ConditionerKind<ClipTextConfig> = {
@@ -48,7 +52,7 @@ export const clip: ConditionerKind<ClipTextConfig> = {
       length: context.maxLength,
       perToken: true,
       async encode(ids, { clipSkip = 1, signal }) {
-        const output = outputOf(config, clipSkip);
+        const { output } = clipLayer(config, clipSkip);
         const outputs = config.pooled_output ? [output, 'text_embeds'] : [output];
         const { [output]: tokens, text_embeds: pooled } = await context.run(part, outputs, { input_ids: ids }, signal);
         return { context: tokens as Tensor, ...(pooled && { y: pooled }) };

@@ -2,7 +2,7 @@
 
 import type { SizeField, SizesConfig } from '../config/composed-conditioner.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { float32 } from '../tensor/tensor.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { ConditionerKind, PictureSizes } from './conditioner.ts';
 
 const maxPeriod = 10000;
@@ -28,9 +28,17 @@ function numbersOf(
   return { original, crop, target, aesthetic: [aesthetic] }[field];
 }
 
+/** The embedded sizes of each picture: float32 [pictures, numbers of the fields x width]. */
+export function pictureVector({ fields, width }: SizesConfig, pictures: readonly PictureSizes[]): Tensor<'float32'> {
+  const rows = pictures.map((one) =>
+    fields.flatMap((field) => numbersOf(one, field)).flatMap((n) => sinusoids(n, width)),
+  );
+  return float32([rows.length, rows[0]?.length ?? 0], rows.flat());
+}
+
 export const sizes: ConditionerKind<SizesConfig> = {
   takes: 'nothing',
-  create: ({ fields, width }, _, { label }) => ({
+  create: (config, _, { label }) => ({
     takes: 'nothing',
     empty: undefined,
     async encode({ sizes: given }) {
@@ -39,10 +47,7 @@ export const sizes: ConditionerKind<SizesConfig> = {
           'invalid-argument',
           `${label} takes the sizes of each picture, and none were given.`,
         );
-      const rows = given.map((one) =>
-        fields.flatMap((field) => numbersOf(one, field)).flatMap((n) => sinusoids(n, width)),
-      );
-      return { y: float32([rows.length, rows[0]?.length ?? 0], rows.flat()) };
+      return { y: pictureVector(config, given) };
     },
     join: () => ({}),
   }),

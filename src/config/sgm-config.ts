@@ -66,7 +66,7 @@ const sizeKeys: ReadonlyMap<unknown, SizeField> = new Map([
 /** sgm's conditioner: its text encoders, then the sizes as one embedder. */
 function conditioner(value: unknown, what: string, options: LdmOptions): ComposedConfig | ClipTextConfig {
   const { params } = mapping(value, `conditioner_config of ${what}`);
-  const models = mapping(params, `params of conditioner_config of ${what}`)['emb_models'];
+  const { emb_models: models, zero_empty } = mapping(params, `params of conditioner_config of ${what}`);
   if (!Array.isArray(models)) throw configError(`${what}: conditioner_config should have a list emb_models.`);
   const texts: ClipTextConfig[] = [];
   const fields: SizeField[] = [];
@@ -96,7 +96,11 @@ function conditioner(value: unknown, what: string, options: LdmOptions): Compose
   }
   if (fields.length === 0 && texts.length === 1 && texts[0]) return texts[0];
   const sizes = fields.length > 0 ? [{ kind: 'sizes', fields, width }] : [];
-  return validated(composedConfigSchema, { kind: 'composed', embedders: [...texts, ...sizes] }, what);
+  return validated(
+    composedConfigSchema,
+    { kind: 'composed', embedders: [...texts, ...sizes], ...(zero_empty === false ? { zero_empty } : {}) },
+    what,
+  );
 }
 
 /** sgm's complete model. Its noise schedule is that of Stable Diffusion. Throws `config-invalid`. */

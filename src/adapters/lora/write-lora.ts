@@ -1,7 +1,8 @@
 /**
  * Writing LoRAs: factors of a network's layers, by canonical names, as the files that other programs load.
  *
- * - `kohya`: sd-scripts, A1111, ComfyUI (`lora_unet_….lora_down.weight`, `.alpha`, metadata `ss_*`).
+ * - `kohya`: sd-scripts, A1111, ComfyUI (`lora_unet_….lora_down.weight`, `.alpha`, metadata `ss_*`). For SDXL the UNet's layers have their
+ *   names in a single file there, and the text encoders `lora_te1_…` and `lora_te2_…`.
  * - `diffusers`: `load_lora_weights` (`unet.….lora.down.weight`, `text_encoder.….lora_linear_layer.down.weight`). It has no alpha; the
  *   factor alpha / rank is multiplied into `up`.
  */
@@ -35,6 +36,8 @@ export interface WriteLoraOptions {
   readonly unet: UNetConfig;
   /** Needed where the text encoder has factors. */
   readonly text?: ClipTextConfig;
+  /** The second text encoder, of SDXL. */
+  readonly text2?: ClipTextConfig | undefined;
   /** Default float32. */
   readonly dtype?: 'float32' | 'float16' | 'bfloat16';
   /** Added to what the layout has of itself: a title, the training's settings (`ss_learning_rate`, …). */
@@ -46,22 +49,39 @@ function moduleNames(rows: readonly NameRow[]): ReadonlyMap<string, string> {
   return new Map(rows.flatMap(({ a, b }) => (typeof b === 'string' ? [[a, b.replace(/\.weight$/, '')] as const] : [])));
 }
 
+const kohyaPrefixes: Readonly<Record<LoraNetwork, string>> = {
+  unet: 'lora_unet',
+  text: 'lora_te',
+  text_2: 'lora_te2',
+};
+
+/** A layer's key in kohya's layout. */
+function kohyaKey(network: LoraNetwork, tensor: string, module: string | undefined, isXl: boolean): string {
+  // CompVis's own name, which A1111 and this library read, where diffusers has no such layer.
+  const name = (isXl && network === 'unet' ? undefined : module) ?? tensor.replace(/\.weight$/, '');
+  return `${isXl && network === 'text' ? 'lora_te1' : kohyaPrefixes[network]}_${underscored(name)}`;
+}
+
+const diffusersKeys: Readonly<Record<LoraNetwork, (module: string) => string>> = {
+  unet: (module) => `unet.${module}.lora`,
+  text: (module) => `text_encoder.${module}.lora_linear_layer`,
+  text_2: (module) => `text_encoder_2.${module}.lora_linear_layer`,
+};
+
 /** The tensors of a file, by name. Throws `invalid-argument` for a layer that the layout cannot name. */
 export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraOptions): Map<string, Tensor> {
-  const { layout, unet, text, dtype = 'float32' } = options;
+  const { layout, unet, text, text2, dtype = 'float32' } = options;
   const names: Readonly<Record<LoraNetwork, ReadonlyMap<string, string>>> = {
     unet: moduleNames(unetMap(unet).rows),
     text: moduleNames(text ? clipTextMap(text).rows : []),
-    // LoRAs of models with two text encoders are read and not trained.
-    text_2: new Map(),
+    text_2: moduleNames(text2 ? clipTextMap(text2).rows : []),
   };
   const tensors = new Map<string, Tensor>();
   for (const { network, tensor, down, up, alpha } of factors) {
     const module = names[network].get(tensor);
     const rank = down.shape[0] ?? 1;
     if (layout === 'kohya') {
-      // CompVis's own name, which A1111 and this library read, where diffusers has no such layer.
-      const key = `${network === 'unet' ? 'lora_unet' : 'lora_te'}_${underscored(module ?? tensor.replace(/\.weight$/, ''))}`;
+      const key = kohyaKey(network, tensor, module, text2 !== undefined);
       tensors.set(`${key}.lora_down.weight`, convert(down, dtype));
       tensors.set(`${key}.lora_up.weight`, convert(up, dtype));
       tensors.set(`${key}.alpha`, convert(float32([], [alpha]), dtype));
@@ -79,7 +99,7 @@ export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraO
             up.shape,
             up.data.map((value) => (value * alpha) / rank),
           );
-    const key = network === 'unet' ? `unet.${module}.lora` : `text_encoder.${module}.lora_linear_layer`;
+    const key = diffusersKeys[network](module);
     tensors.set(`${key}.down.weight`, convert(down, dtype));
     tensors.set(`${key}.up.weight`, convert(scaled, dtype));
   }
@@ -89,7 +109,7 @@ export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraO
 /** The network metadata that sd-scripts writes into `__metadata__`: `ss_network_dim` and `ss_network_alpha` apply to linear layers, `conv_*` to 3x3 convolutions. */
 export function loraMetadata(
   factors: readonly LoraFactors[],
-  { layout, metadata = {} }: Pick<WriteLoraOptions, 'layout' | 'metadata'>,
+  { layout, text2, metadata = {} }: Pick<WriteLoraOptions, 'layout' | 'text2' | 'metadata'>,
 ): Record<string, string> {
   if (layout !== 'kohya') return { format: 'pt', ...metadata };
   const isConvolution = ({ down }: LoraFactors): boolean => (down.shape[2] ?? 1) > 1;
@@ -103,6 +123,7 @@ export function loraMetadata(
     ...(convolution
       ? { ss_network_args: JSON.stringify({ conv_dim: rankOf(convolution), conv_alpha: String(convolution.alpha) }) }
       : {}),
+    ...(text2 ? { ss_base_model_version: 'sdxl_base_v1-0' } : {}),
     ...metadata,
   };
 }

@@ -23,8 +23,8 @@ async function numbersOf(source: WeightSource, name: string): Promise<number[]> 
   return Array.from(toFloat32(await source.read(name)).data);
 }
 
-/** What marker tensors say: v-prediction, zero terminal signal, the noise of Playground v2.5 and of CosXL. */
-async function marks(source: WeightSource): Promise<Partial<DiffusionParams>> {
+/** What marker tensors of SDXL's kind say: v-prediction, zero terminal signal, the noise of Playground v2.5 and of CosXL. */
+export async function markedParams(source: WeightSource): Promise<Partial<DiffusionParams>> {
   const has = (name: string): boolean => source.entries.has(name);
   if (has('edm_mean') && has('edm_std'))
     return {
@@ -63,7 +63,7 @@ export async function familyParams(
   unet: UNetConfig,
   condition: NetworkConfig | ComposedConfig | null,
 ): Promise<Family> {
-  const marked = await marks(source);
+  const marked = await markedParams(source);
   if (condition?.kind === 'composed')
     return { params: { scale_factor: 0.13025, image_size: 128, ...marked }, assumed: ['image_size 128'] };
   const isV2 = condition?.kind === 'clip_text' && condition.layers_skipped > 0 && unet.use_linear_in_transformer;

@@ -1,15 +1,15 @@
 /** From the items of a data set to the inputs of an adapter's loss: latents, noise, timesteps, and captions as token ids or encoded. */
 
-import { StableDiffusionError } from '../../errors.ts';
-import type { Program, Tensors } from '../../engine/engine.ts';
+import type { Tensors } from '../../engine/engine.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
-import { scale } from '../../tensor/arithmetic.ts';
-import { expectDType, float32, int64, type Tensor, tensor } from '../../tensor/tensor.ts';
+import { concatenate, scale } from '../../tensor/arithmetic.ts';
+import { float32, int64, type Tensor } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import { BatchGenerator } from '../data/batch-generator.ts';
 import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import type { Autoencoder } from '../../model/autoencoder.ts';
 import { latentsOf } from '../latent/latents.ts';
+import { type FrozenTexts, itemSizes, sizesInput, type TextCondition } from './text-condition.ts';
 
 export interface AdapterBatchOptions {
   readonly firstStage: Autoencoder;
@@ -17,10 +17,12 @@ export interface AdapterBatchOptions {
   readonly scaleFactor: number;
   /** Timesteps of the noise schedule. */
   readonly timesteps: number;
-  readonly tokenizer: ClipTokenizer;
+  /** One for each text encoder. */
+  readonly tokenizers: readonly ClipTokenizer[];
   readonly tokens: number;
-  /** The frozen text encoder, input_ids → context; undefined where it is part of the trained graph. */
-  readonly encodeText?: (ids: Tensor<'int64'>) => Promise<Tensor<'float32'>>;
+  readonly condition: TextCondition;
+  /** The frozen text encoders; undefined where they are part of the trained graph. */
+  readonly encodeText?: FrozenTexts['encode'] | undefined;
   /** The prompt of an item. Default: its caption. */
   readonly prompt?: (item: TrainingItem, generator: TorchGenerator) => string;
   /** Share of prompts that become empty, for classifier-free guidance. Default 0. */
@@ -57,13 +59,11 @@ export async function adapterBatch(
     const prompt = options.prompt?.(item, draws) ?? item.caption;
     return options.conditionDropout && draws.uniform() < options.conditionDropout ? '' : prompt;
   });
-  const rows = prompts.map((prompt) => options.tokenizer.tokenize(prompt, { length: options.tokens }).ids);
-  const ids = tensor('int64', [b, options.tokens], BigInt64Array.from(rows.flat().map(BigInt)));
   return {
     x0,
     noise,
     t,
-    ...(options.encodeText ? { context: await options.encodeText(ids) } : { input_ids: ids }),
+    ...(await conditionOf(prompts, items, options)),
     ...(options.offset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
     ...(options.perturbation ? { perturbation: generator.randn(x0.shape) } : {}),
     ...(await options.further?.(items)),
@@ -86,12 +86,25 @@ function cubicTimesteps(draws: readonly number[], count: number): Tensor<'int64'
   );
 }
 
-/** A compiled text encoder as a function. */
-export function textEncoder(program: Program, output: string): (ids: Tensor<'int64'>) => Promise<Tensor<'float32'>> {
-  return async (ids) => {
-    const results = await program.run({ input_ids: ids }, { outputs: [output] });
-    const context = results[output];
-    if (!context) throw new StableDiffusionError('engine-failed', 'The text encoder returned no context.');
-    return expectDType(context, 'float32');
-  };
+/** The prompts as the loss takes them: ids and sizes for encoders in its graph, else `context` and, where the UNet has a vector, `y`. */
+async function conditionOf(
+  prompts: readonly string[],
+  items: readonly TrainingItem[],
+  { tokenizers, tokens, condition: { towers, sizes }, encodeText }: AdapterBatchOptions,
+): Promise<Tensors> {
+  const ids = tokenizers.map((tokenizer) =>
+    int64(
+      [prompts.length, tokens],
+      prompts.flatMap((prompt) => [...tokenizer.tokenize(prompt, { length: tokens }).ids]),
+    ),
+  );
+  const vector = sizes && itemSizes(sizes, items);
+  if (!encodeText)
+    return {
+      ...Object.fromEntries(towers.map(({ input }, i) => [input, ids[i] as Tensor])),
+      ...(vector ? { [sizesInput]: vector } : {}),
+    };
+  const { context, pooled } = await encodeText(ids);
+  const parts = [pooled, vector].filter((part) => part !== undefined);
+  return { context, ...(parts.length > 0 ? { y: concatenate(parts as [Tensor<'float32'>], 1) } : {}) };
 }

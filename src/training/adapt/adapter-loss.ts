@@ -3,16 +3,16 @@
  * diffusion loss; with prior preservation (Ruiz et al. 2023, DreamBooth) the loss of the class pictures of a batch is added to that of the others.
  */
 
-import type { ClipTextConfig, UNetConfig } from '../../config/network-config.ts';
+import type { UNetConfig } from '../../config/network-config.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { dim, multiplyDims } from '../../graph/dim.ts';
 import { add, div, maximum, mean, mul, sub, sum } from '../../graph/functions.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
-import { clipText } from '../../models/clip-text.ts';
 import { unet, type UNetInputs } from '../../models/unet.ts';
 import { type DiffusionLoss, diffusionLoss, type DiffusionLossConfig, elementLoss } from '../objective/diffusion.ts';
 import { partModules } from '../../weights/part-prefixes.ts';
+import { conditionInputs, type TextCondition, tracedCondition } from './text-condition.ts';
 
 /** Prefixes of the networks' parameters, as in a CompVis checkpoint. */
 export const { unet: unetPrefix, cond_stage: textPrefix } = partModules;
@@ -26,16 +26,16 @@ export interface LossDenoiser {
 
 export interface AdapterLossConfig {
   readonly unet: UNetConfig;
-  /** Traces the text encoder, from `input_ids`; without it its output is given as `context`. */
-  readonly text?: ClipTextConfig;
+  /** Traces the text encoders, from `input_ids` and `input_ids_2`; without it their output is given as `context`, and as `y` where the UNet has a vector. */
+  readonly text?: TextCondition | undefined;
+  /** The layer of the text encoders, 1 (default) for the usual one. */
+  readonly clipSkip?: number | undefined;
   readonly diffusion: DiffusionLossConfig;
   /** The network of the loss, and its inputs besides the loss's own. Default: the UNet. */
   readonly denoiser?: LossDenoiser;
   /** Prior preservation: the weight of the class pictures' loss. The input `instance` marks the rows that are not class pictures. */
   readonly priorWeight?: number;
 }
-
-export type AdapterInput = 'x0' | 'noise' | 't' | 'context' | 'input_ids' | 'offset' | 'perturbation' | 'instance';
 
 /** Inputs of the graph: latents and noise [batch, c, h, w], timesteps, the condition, and further inputs of the loss. */
 export function adapterInputs({
@@ -44,7 +44,7 @@ export function adapterInputs({
   diffusion,
   priorWeight,
   denoiser,
-}: AdapterLossConfig): Partial<Record<AdapterInput, InputSpec>> {
+}: AdapterLossConfig): Readonly<Record<string, InputSpec>> {
   if (config.context_dim === null)
     throw new StableDiffusionError(
       'invalid-argument',
@@ -61,8 +61,13 @@ export function adapterInputs({
     noise: latent,
     t: { dtype: 'int64', shape: [batch] },
     ...(text
-      ? { input_ids: { dtype: 'int64', shape: [batch, dim('tokens')] } }
-      : { context: { dtype: 'float32', shape: [batch, dim('tokens'), config.context_dim] } }),
+      ? conditionInputs(text)
+      : {
+          context: { dtype: 'float32', shape: [batch, dim('tokens'), config.context_dim] },
+          ...(config.adm_in_channels === null
+            ? {}
+            : { y: { dtype: 'float32', shape: [batch, config.adm_in_channels] } }),
+        }),
     ...(diffusion.noiseOffset ? { offset: { dtype: 'float32', shape: [batch, config.in_channels, 1, 1] } } : {}),
     ...(diffusion.inputPerturbation ? { perturbation: latent } : {}),
     ...(priorWeight === undefined ? {} : { instance: { dtype: 'float32', shape: [batch] } }),
@@ -84,36 +89,32 @@ export function priorPreservation(
   return { loss: add(instanceLoss, mul(priorLoss, weight)), instance_loss: instanceLoss, prior_loss: priorLoss };
 }
 
-/** A change of the text encoder's token table while it is traced (textual inversion). */
-export type TextTrace = (p: Params, config: ClipTextConfig, ids: Sym) => Sym;
-
-const encode: TextTrace = (p, config, ids) => clipText(p, config, ids).lastHiddenState;
-
 /** The graph of the loss: outputs `loss` and its parts as scalars, and `prediction`. Parameters have their names in a CompVis checkpoint. */
-export function traceAdapterLoss(config: AdapterLossConfig, textEncoder: TextTrace = encode): Graph {
-  return trace(
-    adapterInputs(config) as Record<AdapterInput, InputSpec>,
-    (given: Partial<Record<AdapterInput, Sym>>, p) => {
-      const need = (name: AdapterInput): Sym => given[name] as Sym;
-      const context = config.text ? textEncoder(p.under(textPrefix), config.text, need('input_ids')) : need('context');
-      const inputs = {
-        x0: need('x0'),
-        noise: need('noise'),
-        t: need('t'),
-        ...(given.offset ? { offset: given.offset } : {}),
-        ...(given.perturbation ? { perturbation: given.perturbation } : {}),
-      };
-      const predict: LossDenoiser['predict'] =
-        config.denoiser?.predict ?? ((_, own) => unet(p.under(unetPrefix), config.unet, own));
-      const result = diffusionLoss(config.diffusion, inputs, (x, timesteps) =>
-        predict(p, { x, timesteps, context }, given),
-      );
-      const { metrics, prediction } = result;
-      if (config.priorWeight === undefined) return { loss: result.loss, ...metrics, prediction };
-      return {
-        ...priorPreservation(result, need('instance'), config.priorWeight, config.diffusion.lossType),
-        prediction,
-      };
-    },
-  );
+export function traceAdapterLoss(config: AdapterLossConfig): Graph {
+  const { clipSkip = 1 } = config;
+  return trace(adapterInputs(config), (given, p) => {
+    const need = (name: string): Sym => given[name] as Sym;
+    const condition: Pick<UNetInputs, 'context' | 'y'> = config.text
+      ? tracedCondition(p, config.text, given, clipSkip)
+      : { context: need('context'), ...(given['y'] ? { y: given['y'] } : {}) };
+    const { offset, perturbation } = given;
+    const inputs = {
+      x0: need('x0'),
+      noise: need('noise'),
+      t: need('t'),
+      ...(offset ? { offset } : {}),
+      ...(perturbation ? { perturbation } : {}),
+    };
+    const predict: LossDenoiser['predict'] =
+      config.denoiser?.predict ?? ((_, own) => unet(p.under(unetPrefix), config.unet, own));
+    const result = diffusionLoss(config.diffusion, inputs, (x, timesteps) =>
+      predict(p, { x, timesteps, ...condition }, given),
+    );
+    const { metrics, prediction } = result;
+    if (config.priorWeight === undefined) return { loss: result.loss, ...metrics, prediction };
+    return {
+      ...priorPreservation(result, need('instance'), config.priorWeight, config.diffusion.lossType),
+      prediction,
+    };
+  });
 }

@@ -5,6 +5,7 @@ import { imagesToTensor, inShares } from '../../image/image-tensor.ts';
 import type { Image } from '../../image/image.ts';
 import type { ControlModel } from '../../model/control-model.ts';
 import type { Tokenizer } from '../../conditioning/conditioner.ts';
+import { conditionerPart } from '../../config/conditioner-parts.ts';
 import { Model, type ModelOptions } from '../../model/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
 import type { TraineeSamples } from '../trainee.ts';
@@ -42,13 +43,18 @@ const controlMapOf = (map: Image<3>): ControlMap => {
  * checkpoint stays open.
  */
 export async function adapterSamples(
-  { tokenizer, ...options }: Pick<ModelOptions, 'engine' | 'checkpoint'> & { readonly tokenizer: Tokenizer },
+  {
+    tokenizers,
+    ...options
+  }: Pick<ModelOptions, 'engine' | 'checkpoint'> & {
+    readonly tokenizers: readonly Tokenizer[];
+  },
   { prompts: given, steps = 25, seed = 1, ...settings }: AdapterSampleOptions,
   controls?: SampleControls,
 ): Promise<TraineeSamples> {
   await using model = new Model({
     ...options,
-    tokenizers: new Map([['cond_stage', tokenizer]]),
+    tokenizers: new Map(tokenizers.map((tokenizer, i) => [conditionerPart(i), tokenizer])),
     ownsCheckpoint: false,
   });
   await using control = controls && (await controls.open(model));

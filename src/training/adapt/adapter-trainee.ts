@@ -3,13 +3,12 @@
  * and a step that trains some parameters of the graph and keeps the others fixed.
  */
 
-import { type ClipTextConfig, ldmUNet } from '../../config/network-config.ts';
+import { ldmUNet } from '../../config/network-config.ts';
 import { betasOf } from '../../diffusion/model-schedule.ts';
 import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
 import type { Engine, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Graph } from '../../graph/graph.ts';
-import { clipText, traceClipText } from '../../models/clip-text.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
@@ -28,23 +27,19 @@ import type { TrainStep } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { Trainee, TraineeCheckpoint } from '../trainee.ts';
 import { adapterSamples, type AdapterSampleOptions, type SampleControls } from './adapter-samples.ts';
-import { adapterBatch, type AdapterBatchOptions, textEncoder } from './adapter-batch.ts';
-import {
-  type AdapterLossConfig,
-  type LossDenoiser,
-  textPrefix,
-  type TextTrace,
-  traceAdapterLoss,
-  unetPrefix,
-} from './adapter-loss.ts';
+import { adapterBatch, type AdapterBatchOptions } from './adapter-batch.ts';
+import { type AdapterLossConfig, type LossDenoiser, traceAdapterLoss, unetPrefix } from './adapter-loss.ts';
 import { dropoutSeedInput } from './lora-graph.ts';
 import { partPrefixes } from '../../weights/part-prefixes.ts';
+import { frozenTexts, type TextCondition, textConditionOf } from './text-condition.ts';
 
 export interface AdapterModelOptions {
   readonly engine: Engine;
   /** A text-to-image model with CLIP's text encoder. It is only read. */
   readonly checkpoint: Checkpoint;
   readonly tokenizer: ClipTokenizer;
+  /** Of a second text encoder (SDXL). */
+  readonly secondTokenizer?: ClipTokenizer | undefined;
   /** Options of the loss. Default: the plain loss. */
   readonly diffusion?: Omit<DiffusionLossConfig, 'schedule' | 'parameterization'>;
   /** Default AdamW. */
@@ -75,7 +70,8 @@ export interface AdapterParts {
   readonly traceText: boolean;
   /** Puts the adapter into the loss's graph. */
   readonly adapt?: (graph: Graph) => Graph;
-  readonly tokenizer?: ClipTokenizer;
+  /** In place of the options'. */
+  readonly tokenizers?: readonly ClipTokenizer[];
   /** Parameters that the checkpoint does not have, with their first values. */
   readonly added?: WeightSource;
   /** The network of the loss. Default: the UNet. */
@@ -88,7 +84,7 @@ export interface AdapterParts {
   /** The model with what has been trained, for samples. */
   readonly adapted: (
     step: TrainStep,
-  ) => Promise<{ readonly checkpoint: Checkpoint; readonly tokenizer: ClipTokenizer }>;
+  ) => Promise<{ readonly checkpoint: Checkpoint; readonly tokenizers?: readonly ClipTokenizer[] }>;
 }
 
 /** A trainee whose parameters can be read by name. */
@@ -104,46 +100,60 @@ export interface AdapterStep {
   dispose(): Promise<void>;
 }
 
-/** CLIP's text encoder of a checkpoint. Throws `invalid-argument` where it has another condition. */
-export function textConfigOf({ config: { cond_stage_config: text }, label }: Checkpoint): ClipTextConfig {
-  if (typeof text === 'object' && text?.kind === 'clip_text') return text;
+/** The tokenizers of the options, one for each text encoder. Throws `invalid-argument` where one is missing. */
+export function tokenizersOf(
+  { checkpoint, tokenizer, secondTokenizer }: AdapterModelOptions,
+  { towers }: TextCondition,
+): readonly ClipTokenizer[] {
+  if (towers.length === 1) return [tokenizer];
+  if (secondTokenizer) return [tokenizer, secondTokenizer];
   throw new StableDiffusionError(
     'invalid-argument',
-    `${label} has no CLIP text encoder; adapters are trained for text-to-image models of Stable Diffusion's kind.`,
+    `${checkpoint.label} has two text encoders, and no tokenizer was given for the second.`,
+  );
+}
+
+/** Throws `invalid-argument` for a UNet that takes more than latents and texts, as those of inpainting, depth, upscalers and variations. */
+export function assertPlainUNet(checkpoint: Checkpoint): void {
+  const { label, config } = checkpoint;
+  const { in_channels, out_channels, adm_in_channels, num_classes } = ldmUNet(config.unet_config);
+  const { towers, sizes } = textConditionOf(checkpoint);
+  const hasVector = sizes !== undefined || towers.some((tower) => tower.config.pooled_output);
+  const more =
+    in_channels === out_channels
+      ? num_classes !== null || (adm_in_channels !== null && !hasVector)
+        ? 'a class or a vector besides the prompt'
+        : undefined
+      : `${in_channels} channels, of which ${in_channels - out_channels} are no latents`;
+  if (more === undefined) return;
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${label} cannot be used: its UNet takes ${more}. Adapters and control networks are trained for text-to-image models; they also work with the inpainting model of the same family.`,
   );
 }
 
 function lossConfig(
-  { checkpoint, diffusion, prior }: AdapterModelOptions,
-  text: ClipTextConfig | undefined,
+  { checkpoint, diffusion, prior, clipSkip }: AdapterModelOptions,
+  condition: TextCondition,
+  isTraced: boolean,
 ): AdapterLossConfig {
   const { config } = checkpoint;
+  assertPlainUNet(checkpoint);
   const { lvlb_weights: _, ...schedule } = ddpmBuffers(betasOf(config));
   return {
     unet: ldmUNet(config.unet_config),
-    ...(text ? { text } : {}),
+    text: isTraced ? condition : undefined,
+    clipSkip,
     diffusion: { ...diffusion, schedule, parameterization: config.parameterization },
     ...(prior ? { priorWeight: prior.weight } : {}),
   };
 }
 
-const traceTextOf =
-  (clipSkip: number): TextTrace =>
-  (p, config, ids) => {
-    const state = clipText(p, config, ids).finalNorms.at(-clipSkip);
-    if (!state)
-      throw new StableDiffusionError(
-        'invalid-argument',
-        `Clip skip is ${clipSkip}; this text encoder has ${config.num_hidden_layers} layers.`,
-      );
-    return state;
-  };
-
 /** The whole model under the names of a CompVis checkpoint. */
-function modelWeights({ parts }: Checkpoint): WeightSource {
+function modelWeights({ parts }: Checkpoint, { towers }: TextCondition): WeightSource {
   return joined([
     withPrefix(parts.unet, `${unetPrefix}.`),
-    withPrefix(parts.cond_stage, `${textPrefix}.`),
+    ...towers.map(({ part, prefix }) => withPrefix(parts[part] as WeightSource, `${prefix}.`)),
     withPrefix(parts.first_stage, partPrefixes.first_stage),
   ]);
 }
@@ -151,27 +161,26 @@ function modelWeights({ parts }: Checkpoint): WeightSource {
 /** Compiles the step. Dispose of it; the checkpoint stays open. */
 export async function createAdapterStep(options: AdapterModelOptions, parts: AdapterParts): Promise<AdapterStep> {
   const { engine, checkpoint, clipSkip = 1, prior } = options;
-  const text = textConfigOf(checkpoint);
+  const text = textConditionOf(checkpoint);
+  const tokenizers = parts.tokenizers ?? tokenizersOf(options, text);
   const { denoiser } = parts;
-  const config = { ...lossConfig(options, parts.traceText ? text : undefined), ...(denoiser ? { denoiser } : {}) };
-  const plain = traceAdapterLoss(config, traceTextOf(clipSkip));
+  const config = { ...lossConfig(options, text, parts.traceText), ...(denoiser ? { denoiser } : {}) };
+  const plain = traceAdapterLoss(config);
   // The prediction is of use to tests, not to a run.
   const lean: Graph = { ...plain, outputs: plain.outputs.filter(({ value }) => value.shape.length === 0) };
   const graph = parts.adapt?.(lean) ?? lean;
-  const weights = modelWeights(checkpoint);
+  const weights = modelWeights(checkpoint, text);
   const stage = openAutoencoder(checkpoint.config.first_stage_config, engine, checkpoint.parts.first_stage);
-  const output = `final_norm.${text.num_hidden_layers + 1 - clipSkip}`;
-  const encoder = parts.traceText
-    ? undefined
-    : await engine.compile(traceClipText(text, { outputs: [output] }), checkpoint.parts.cond_stage);
+  const encoder = parts.traceText ? undefined : await frozenTexts(engine, checkpoint, text, clipSkip);
   const isPrior = prior && (prior.isPrior ?? (({ metadata }: TrainingItem) => metadata['prior'] === true));
   const batchOptions: AdapterBatchOptions = {
     firstStage: stage,
     scaleFactor: checkpoint.config.scale_factor,
     timesteps: checkpoint.config.timesteps,
-    tokenizer: parts.tokenizer ?? options.tokenizer,
+    tokenizers,
     tokens: checkpoint.config.cond_stage_max_length,
-    ...(encoder ? { encodeText: textEncoder(encoder, output) } : {}),
+    condition: text,
+    encodeText: encoder?.encode,
     ...(options.prompt ? { prompt: options.prompt } : {}),
     ...(options.conditionDropout ? { conditionDropout: options.conditionDropout } : {}),
     ...(options.diffusion?.noiseOffset ? { offset: true } : {}),
@@ -190,7 +199,7 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
     ...(options.ranks ? { ranks: options.ranks } : {}),
   });
   const samplesOf = (wanted: AdapterSampleOptions) => async (batch: Tensors) =>
-    adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted, parts.sampleControls?.(step, batch));
+    adapterSamples({ engine, tokenizers, ...(await parts.adapted(step)) }, wanted, parts.sampleControls?.(step, batch));
   const drops = graph.inputs.some(({ name }) => name === dropoutSeedInput);
   const { state, checkpointNames: names, averaged } = step;
   const trained = new TrainedState({

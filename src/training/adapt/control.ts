@@ -26,10 +26,9 @@ import type { WeightSource } from '../../weights/weight-source.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import type { SampleControls } from './adapter-samples.ts';
-import { type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
+import { assertPlainUNet, type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
 import { hintsOf, type MapDrawer } from './control-hints.ts';
 import {
-  assertPlainUNet,
   controlledPrediction,
   controlPrefixes,
   firstControlWeights,
@@ -126,7 +125,7 @@ function mapsOf(batch: Tensors, most: number): Image<3>[] {
 export async function createControlTrainee(options: ControlTrainingOptions): Promise<Trainee<Tensors>> {
   const { checkpoint, kind, weightDecay, seed = 0, dtype = 'float32', drawer, sampleCount = 4 } = options;
   const unet = ldmUNet(checkpoint.config.unet_config);
-  assertPlainUNet(checkpoint.label, unet);
+  assertPlainUNet(checkpoint);
   const { config, start } = startOf(options, unet);
   const factor = downsamplingOf(checkpoint.config.first_stage_config);
   if (hintUnit(config) !== factor)
@@ -156,7 +155,7 @@ export async function createControlTrainee(options: ControlTrainingOptions): Pro
     },
     added: firstControlWeights(config, { base: checkpoint.parts.unet, start, seed }),
     treatment: (name) => (name.startsWith(prefix) ? { weightDecay } : 'fixed'),
-    adapted: async () => ({ checkpoint, tokenizer: options.tokenizer }),
+    adapted: async () => ({ checkpoint }),
     sampleControls,
     seed,
   });

@@ -18,6 +18,7 @@ import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
 import { partPrefixes } from '../../weights/part-prefixes.ts';
+import { textConditionOf } from './text-condition.ts';
 
 export interface DreamBoothOptions extends AdapterModelOptions {
   /** Trains the text encoder too: better likeness, more memory. Default false. */
@@ -32,7 +33,7 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
   const decay = weightDecay === undefined ? {} : { weightDecay };
   const common = await createAdapterStep(options, {
     traceText: trainText,
-    adapted: async (step) => ({ checkpoint: withTrained(checkpoint, step), tokenizer: options.tokenizer }),
+    adapted: async (step) => ({ checkpoint: withTrained(checkpoint, step) }),
     treatment: (name) =>
       name.startsWith(partPrefixes.unet) ? decay : { ...decay, learningRateScale: textLearningRateScale },
   });
@@ -40,15 +41,8 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
   return {
     ...common,
     model() {
-      const trained = new Set(step.trained);
-      const whole = compVisWeights(checkpoint);
-      return {
-        entries: Array.from(whole.entries.values(), (entry) =>
-          trained.has(entry.name) ? { ...entry, dtype: 'float32' as const } : entry,
-        ),
-        provide: async ({ name }) =>
-          trained.has(name) ? ((await step.state.read([name]))[name] as Tensor) : whole.read(name),
-      };
+      const whole = compVisWeights(withTrained(checkpoint, step));
+      return { entries: [...whole.entries.values()], provide: ({ name }) => whole.read(name) };
     },
     [Symbol.asyncDispose]: () => common.dispose(),
   };
@@ -72,14 +66,14 @@ function withTrained(checkpoint: Checkpoint, step: TrainStep): Checkpoint {
       }),
       [source],
     );
-  const { unet, cond_stage } = checkpoint.parts;
+  const { parts } = checkpoint;
+  const texts = textConditionOf(checkpoint).towers.map(({ part: name, prefix }) => [
+    name,
+    part(parts[name] as WeightSource, `${prefix}.`),
+  ]);
   return {
     ...checkpoint,
-    parts: {
-      ...checkpoint.parts,
-      unet: part(unet, partPrefixes.unet),
-      cond_stage: part(cond_stage, partPrefixes.cond_stage),
-    },
+    parts: { ...parts, unet: part(parts.unet, partPrefixes.unet), ...Object.fromEntries(texts) },
   };
 }
 

@@ -1,6 +1,7 @@
 /** Trains a LoRA: factors of the UNet's layers, and optionally of the text encoder's (Hu et al. 2022; kohya's train_network.py, diffusers' train_text_to_image_lora.py). */
 
-import { ldmUNet } from '../../config/network-config.ts';
+import { clipLayer } from '../../conditioning/clip.ts';
+import { type ClipTextConfig, ldmUNet } from '../../config/network-config.ts';
 import type { Tensors } from '../../engine/engine.ts';
 import { networkParameters } from '../../models/index.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
@@ -14,19 +15,21 @@ import {
 } from '../../adapters/lora/write-lora.ts';
 import { mixSeed } from '../data/sample-order.ts';
 import { openLora } from '../../adapters/lora/lora-file.ts';
+import type { LoraNetwork } from '../../adapters/lora/lora-keys.ts';
 import { checkpointWithLora } from '../../adapters/lora/with-lora.ts';
 import { memoryWeights } from '../../weights/memory-weights.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
-import { textPrefix, unetPrefix } from './adapter-loss.ts';
-import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './adapter-trainee.ts';
+import { unetPrefix } from './adapter-loss.ts';
+import { type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
 import { type LoraParameters, type LoraPath, loraParameters, withLoraPaths } from './lora-graph.ts';
 import { loraPaths, type LoraSettings } from './lora-targets.ts';
+import { textConditionOf } from './text-condition.ts';
 
 export interface LoraTrainingOptions extends AdapterModelOptions {
   /** Factors of the UNet's layers; false trains only the text encoder. Default: rank 4 on every attention. */
   readonly unet?: LoraSettings | false;
-  /** Factors of the text encoder's layers. Default: none. */
+  /** Factors of the text encoders' layers. Default: none. */
   readonly text?: LoraSettings;
   /** Factor on the text encoder's learning rate. Default 1. */
   readonly textLearningRateScale?: number;
@@ -46,15 +49,21 @@ export interface LoraTrainee extends Trainee<Tensors> {
 }
 
 interface Layer {
-  readonly network: 'unet' | 'text';
+  readonly network: LoraNetwork;
   /** Canonical name within its network. */
   readonly tensor: string;
   readonly path: LoraPath;
   readonly parameters: LoraParameters;
 }
 
+/** Whether the condition depends on a layer: one behind the state that is used does not get a gradient. */
+function isUsed(name: string, config: ClipTextConfig, clipSkip: number): boolean {
+  const layer = Number(/\.encoder\.layers\.(\d+)\./.exec(name)?.[1] ?? -1);
+  return config.pooled_output || layer < clipLayer(config, clipSkip).layer;
+}
+
 function layersOf(options: LoraTrainingOptions): Layer[] {
-  const { checkpoint } = options;
+  const { checkpoint, clipSkip = 1 } = options;
   const networks = [
     {
       network: 'unet' as const,
@@ -62,12 +71,20 @@ function layersOf(options: LoraTrainingOptions): Layer[] {
       prefix: `${unetPrefix}.`,
       settings: options.unet === false ? undefined : (options.unet ?? {}),
     },
-    { network: 'text' as const, config: textConfigOf(checkpoint), prefix: `${textPrefix}.`, settings: options.text },
+    ...textConditionOf(checkpoint).towers.map(({ network, config, prefix }) => ({
+      network,
+      config,
+      prefix: `${prefix}.`,
+      settings: options.text,
+    })),
   ];
   return networks.flatMap(({ network, config, prefix, settings }) => {
     if (!settings) return [];
-    const shapes = new Map<string, Shape>(networkParameters(config).map(({ name, shape }) => [prefix + name, shape]));
-    return loraPaths(networkParameters(config), prefix, settings).map((path) => ({
+    const parameters = networkParameters(config).filter(
+      ({ name }) => config.kind !== 'clip_text' || isUsed(name, config, clipSkip),
+    );
+    const shapes = new Map<string, Shape>(parameters.map(({ name, shape }) => [prefix + name, shape]));
+    return loraPaths(parameters, prefix, settings).map((path) => ({
       network,
       path,
       tensor: path.weight.slice(prefix.length),
@@ -114,11 +131,13 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
     }));
   const factors = async (step: TrainStep): Promise<LoraFactors[]> =>
     factorsOf(await step.parameters([...added.keys()]));
+  const [first, second] = textConditionOf(options.checkpoint).towers;
   const write: WriteLoraOptions = {
     layout: 'kohya',
     ...options.output,
     unet: ldmUNet(options.checkpoint.config.unet_config),
-    text: textConfigOf(options.checkpoint),
+    ...(first ? { text: first.config } : {}),
+    text2: second?.config,
   };
   const common = await createAdapterStep(options, {
     traceText: options.text !== undefined,
@@ -133,13 +152,12 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
       checkpoint: checkpointWithLora(options.checkpoint, [
         { lora: openLora(memoryWeights(loraTensors(await factors(step), write))) },
       ]),
-      tokenizer: options.tokenizer,
     }),
     treatment: (name) => {
       if (!added.has(name)) return 'fixed';
       return {
         weightDecay,
-        ...(name.startsWith(textPrefix) ? { learningRateScale: textLearningRateScale } : {}),
+        ...(name.startsWith(`${unetPrefix}.`) ? {} : { learningRateScale: textLearningRateScale }),
       };
     },
     seed,

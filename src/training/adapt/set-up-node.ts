@@ -2,6 +2,8 @@
 
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { conditionerPart } from '../../config/conditioner-parts.ts';
+import { yamlOf } from '../../config/ldm-yaml.ts';
 import type { Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { loadModel } from '../../model/load-model-node.ts';
@@ -63,6 +65,7 @@ function modelOptions(
     engine,
     checkpoint: model.checkpoint,
     tokenizer: model.tokenizer as ClipTokenizer,
+    secondTokenizer: model.tokenizers.get(conditionerPart(1)) as ClipTokenizer | undefined,
     diffusion: lossVariantsOf(training),
     optimiser: optimiserOf(training),
     weightDecay: training.weight_decay,
@@ -166,9 +169,11 @@ async function* makePriorPictures(
   }
 }
 
-/** The YAML next to a model, for the fine-tuned one. */
-const yamlBeside = (path: string): Promise<string | undefined> =>
-  readTextIfThere('configuration', path.replace(/\.[^./\\]+$/, '.yaml'));
+/** The YAML for the fine-tuned model: the one next to a file, else one that says the same. */
+const yamlFor = async (path: string, { config }: Model['checkpoint']): Promise<string | undefined> =>
+  (isWeightsFile(path) ? await readTextIfThere('configuration', path.replace(/\.[^./\\]+$/, '.yaml')) : undefined) ??
+  yamlOf(config);
+const isWeightsFile = (path: string): boolean => /\.(?:safetensors|ckpt|pth?|bin|gguf)$/i.test(path);
 
 /** Opens the model and compiles the step. */
 export async function adapterSetUp(context: TraineeContext): Promise<SetUp<Tensors>> {
@@ -179,7 +184,7 @@ export async function adapterSetUp(context: TraineeContext): Promise<SetUp<Tenso
     const size = run.train.size ?? model.nativeSize;
     const opened = isControl(adapter) ? await openControlTraining(adapter, engine) : undefined;
     const trainee = await create(adapter, modelOptions(adapter, context, model, size), run, opened);
-    const config = adapter.kind === 'DreamBooth' ? await yamlBeside(adapter.ckpt_path) : undefined;
+    const config = adapter.kind === 'DreamBooth' ? await yamlFor(adapter.ckpt_path, model.checkpoint) : undefined;
     const prior = priorOf(adapter);
     return {
       trainee,

@@ -8,14 +8,17 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
+import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
+import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import { withPlaceholders } from '../../tokenizer/clip-placeholders.ts';
 import { type TextEmbedding, withEmbeddings } from '../../adapters/textual-inversion.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import { memoryWeights } from '../../weights/memory-weights.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
-import { textPrefix } from './adapter-loss.ts';
-import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './adapter-trainee.ts';
+import { type AdapterModelOptions, createAdapterStep, tokenizersOf } from './adapter-trainee.ts';
+import { type TextTower, textConditionOf } from './text-condition.ts';
 import { withTokenRows } from './token-rows.ts';
 
 export interface TextualInversionOptions extends AdapterModelOptions {
@@ -35,7 +38,7 @@ export interface TextualInversionOptions extends AdapterModelOptions {
 }
 
 export interface TextualInversionTrainee extends Trainee<Tensors> {
-  /** The current vectors, for `withEmbeddings` and `embeddingFile`. */
+  /** The current vectors, for `withEmbeddings` and `embeddingFile`; of two text encoders the first's. */
   embedding(): Promise<TextEmbedding>;
 }
 
@@ -100,12 +103,23 @@ function promptMaker(
 }
 
 const table = 'transformer.text_model.embeddings.token_embedding.weight';
-/** The new rows' name among the graph's parameters. */
-const rows = 'token_rows';
 
-async function firstVectors(options: TextualInversionOptions, count: number): Promise<Tensor<'float32'>> {
-  const { checkpoint, tokenizer, initializer, start } = options;
-  const width = textConfigOf(checkpoint).hidden_size;
+/** One text encoder and its new rows. */
+interface Rows extends TextTower {
+  readonly tokenizer: ClipTokenizer;
+  /** Their name among the graph's parameters. */
+  readonly rows: string;
+  readonly first: Tensor<'float32'>;
+  /** The tokenizer with the new word. */
+  readonly known: ClipTokenizer;
+}
+
+async function firstVectors(
+  { config: { hidden_size: width }, part }: TextTower,
+  tokenizer: ClipTokenizer,
+  { checkpoint, initializer, start }: TextualInversionOptions,
+  count: number,
+): Promise<Tensor<'float32'>> {
   if (start) {
     if (start.shape.join() !== [count, width].join())
       throw new StableDiffusionError(
@@ -120,7 +134,7 @@ async function firstVectors(options: TextualInversionOptions, count: number): Pr
       'invalid-argument',
       `The initializer ${JSON.stringify(initializer)} has no tokens. Give a word near the meaning, such as "cat".`,
     );
-  const { data } = toFloat32(await checkpoint.parts.cond_stage.read(table));
+  const { data } = toFloat32(await (checkpoint.parts[part] as WeightSource).read(table));
   const vectors = new Float32Array(count * width);
   for (let i = 0; i < count; i++) {
     const id = ids[i % ids.length] as number;
@@ -129,57 +143,100 @@ async function firstVectors(options: TextualInversionOptions, count: number): Pr
   return float32([count, width], vectors);
 }
 
+/** The new rows of each text encoder. */
+async function rowsOf(options: TextualInversionOptions, count: number): Promise<readonly Rows[]> {
+  const condition = textConditionOf(options.checkpoint);
+  const tokenizers = tokenizersOf(options, condition);
+  if (options.start && condition.towers.length > 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${options.checkpoint.label} has two text encoders; initial vectors are given for models with one.`,
+    );
+  return Promise.all(
+    condition.towers.map(async (tower, i) => {
+      const tokenizer = tokenizers[i] as ClipTokenizer;
+      const ids = Array.from({ length: count }, (_, row) => tower.config.vocab_size + row);
+      return {
+        ...tower,
+        tokenizer,
+        rows: `token_rows${i === 0 ? '' : `_${i + 1}`}`,
+        first: await firstVectors(tower, tokenizer, options, count),
+        known: withPlaceholders(tokenizer, [{ token: options.token, ids }]),
+      };
+    }),
+  );
+}
+
+/** The checkpoint whose text encoders have the new rows in their state of now. */
+async function extended(
+  { checkpoint, token }: TextualInversionOptions,
+  towers: readonly Rows[],
+  read: (one: Rows) => Promise<Tensor<'float32'>>,
+): Promise<Checkpoint> {
+  const made = await Promise.all(
+    towers.map(async (one) => ({
+      part: one.part,
+      of: one.config,
+      ...withEmbeddings(checkpoint.parts[one.part] as WeightSource, one.config, [{ token, vectors: await read(one) }]),
+    })),
+  );
+  const stage = checkpoint.config.cond_stage_config;
+  const changed = <T>(one: T): T => (made.find(({ of }) => of === (one as unknown))?.config as T | undefined) ?? one;
+  return {
+    ...checkpoint,
+    config: {
+      ...checkpoint.config,
+      cond_stage_config:
+        typeof stage === 'object' && stage?.kind === 'composed'
+          ? { ...stage, embedders: stage.embedders.map(changed) }
+          : changed(stage),
+    },
+    parts: { ...checkpoint.parts, ...Object.fromEntries(made.map(({ part, source }) => [part, source])) },
+  };
+}
+
 /**
- * An embedding to be trained: only its vectors have gradients.
+ * An embedding to be trained: only its vectors have gradients, those of both text encoders for SDXL.
  * @throws `invalid-argument` for models without CLIP's text encoder, an initializer without tokens
  */
 export async function createTextualInversionTrainee(
   options: TextualInversionOptions,
 ): Promise<TextualInversionTrainee> {
-  const { checkpoint, token, vectors = 1, weightDecay } = options;
+  const { token, vectors = 1, weightDecay } = options;
   if (!Number.isInteger(vectors) || vectors < 1)
     throw new StableDiffusionError(
       'invalid-argument',
       `The number of vectors must be a whole number of at least 1, got ${vectors}.`,
     );
-  const { vocab_size } = textConfigOf(checkpoint);
-  const first = await firstVectors(options, vectors);
+  const towers = await rowsOf(options, vectors);
+  const names = new Set(towers.map(({ rows }) => rows));
   const prompt = options.prompt ?? promptMaker(token, options.templates);
-  const known = withPlaceholders(options.tokenizer, [
-    { token, ids: Array.from({ length: vectors }, (_, i) => vocab_size + i) },
-  ]);
-  const read = async (step: TrainStep): Promise<Tensor<'float32'>> =>
+  const readFrom = async (step: TrainStep, { rows }: Rows): Promise<Tensor<'float32'>> =>
     expectDType((await step.parameters([rows]))[rows] as Tensor, 'float32');
   const common = await createAdapterStep(
     { ...options, ...(prompt ? { prompt } : {}) },
     {
       traceText: true,
-      adapt: (graph) => withTokenRows(graph, { table: `${textPrefix}.${table}`, rows, count: vectors }),
-      tokenizer: known,
-      async adapted(step) {
-        const { source, config } = withEmbeddings(checkpoint.parts.cond_stage, textConfigOf(checkpoint), [
-          { token, vectors: await read(step) },
-        ]);
-        return {
-          checkpoint: {
-            ...checkpoint,
-            config: { ...checkpoint.config, cond_stage_config: config },
-            parts: { ...checkpoint.parts, cond_stage: source },
-          },
-          tokenizer: known,
-        };
-      },
-      added: memoryWeights(new Map([[rows, first]])),
-      treatment: (name) => (name === rows ? (weightDecay === undefined ? {} : { weightDecay }) : 'fixed'),
+      adapt: (graph) =>
+        towers.reduce(
+          (made, { prefix, rows }) => withTokenRows(made, { table: `${prefix}.${table}`, rows, count: vectors }),
+          graph,
+        ),
+      tokenizers: towers.map(({ known }) => known),
+      adapted: async (step) => ({ checkpoint: await extended(options, towers, (one) => readFrom(step, one)) }),
+      added: memoryWeights(new Map(towers.map(({ rows, first }) => [rows, first]))),
+      treatment: (name) => (names.has(name) ? (weightDecay === undefined ? {} : { weightDecay }) : 'fixed'),
     },
   );
+  const [main] = towers as readonly [Rows, ...Rows[]];
+  // diffusers' `learned_embeds.safetensors`, which A1111 and ComfyUI read too; of two encoders their names in both.
+  const keys = towers.length === 1 ? [token] : ['clip_l', 'clip_g'];
   return {
     ...common,
-    embedding: async () => ({ token, vectors: await read(common.step) }),
-    // diffusers' `learned_embeds.safetensors`, which A1111 and ComfyUI read too.
+    embedding: async () => ({ token, vectors: await readFrom(common.step, main) }),
     model: () => ({
-      entries: [{ name: token, dtype: 'float32', shape: first.shape }],
-      provide: () => read(common.step),
+      entries: towers.map(({ first }, i) => ({ name: keys[i] as string, dtype: 'float32', shape: first.shape })),
+      provide: ({ name }) => readFrom(common.step, towers[keys.indexOf(name)] as Rows),
       metadata: { format: 'pt' },
     }),
     [Symbol.asyncDispose]: () => common.dispose(),

@@ -4,7 +4,6 @@
  */
 
 import type { ControlNetConfig, T2IAdapterConfig, UNetConfig } from '../../config/network-config.ts';
-import { StableDiffusionError } from '../../errors.ts';
 import { dim, multiplyDims } from '../../graph/dim.ts';
 import { add } from '../../graph/functions.ts';
 import type { InputSpec, Params, Sym } from '../../graph/trace.ts';
@@ -103,13 +102,4 @@ export function firstControlWeights(
       ? copyOfUNet(config, base, seed)
       : initialWeights(networkParameters(config), seed, 'first weights of the adapter'));
   return withPrefix(made, controlPrefixes(config).graph);
-}
-
-/** Throws `invalid-argument` for a UNet whose input is more than latents: a ControlNet is trained for a text-to-image model. */
-export function assertPlainUNet(label: string, { in_channels, out_channels }: UNetConfig): void {
-  if (in_channels === out_channels) return;
-  throw new StableDiffusionError(
-    'invalid-argument',
-    `${label} cannot be used: its UNet takes ${in_channels} channels, of which ${in_channels - out_channels} are no latents. Control networks are trained for text-to-image models; they also work with the inpainting model of the same family.`,
-  );
 }

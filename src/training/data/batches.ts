@@ -11,7 +11,7 @@ import { TorchGenerator } from '../../random/torch-generator.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { prefetch } from './prefetch.ts';
-import { type PictureOptions, preparePicture } from './prepare-picture.ts';
+import { type PictureOptions, preparedPicture, preparePicture } from './prepare-picture.ts';
 import type { Problems } from './problems.ts';
 import type { EncodedSample, ItemPlaces, Sample, SampleSource, TrainingItem } from './sample.ts';
 import { captionCharacters } from './sample-text.ts';
@@ -129,7 +129,7 @@ export async function prepareItem(
   const late = filter && rejection(filter, metadata, picture);
   if (late === undefined) {
     const same = generator.clone();
-    const image = preparePicture(picture, options.picture, generator);
+    const prepared = preparedPicture(picture, options.picture, generator);
     const map = sample.map && (await decodePicture({ ...sample, image: sample.map }, options.codec, problems));
     if (sample.map && !map) return undefined;
     if (options.maps && !isPair(name, picture, map, options.maps.required, problems)) return undefined;
@@ -137,7 +137,7 @@ export async function prepareItem(
     const more = map
       ? { map: preparePicture(mapLike(map, picture, filter), { ...options.picture, filter }, same) }
       : {};
-    return { image, caption, name, metadata, ...more };
+    return { ...prepared, caption, name, metadata, ...more };
   }
   problems.report('filtered', name, `${name} is left out: ${late}.`);
   return undefined;

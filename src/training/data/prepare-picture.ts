@@ -9,6 +9,7 @@ import { resize, type ResizeFilter } from '../../image/resize.ts';
 import { generatorDraws } from '../degrade/draws.ts';
 import { shareCrop } from '../degrade/super-resolution-picture.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
+import type { ImageItem } from './sample.ts';
 import { admCenterCrop, admRandomCrop } from './adm-pictures.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
 
@@ -31,6 +32,15 @@ export interface PictureOptions {
 
 /** A square RGB picture of the target size. The generator is used only for random crops and flips. */
 export function preparePicture(picture: Image, options: PictureOptions, generator: TorchGenerator): Image<3> {
+  return preparedPicture(picture, options, generator).image;
+}
+
+/** The same, with the part of the picture that it shows: its corner is that of the mirrored picture where it is mirrored (diffusers' train_text_to_image_sdxl.py). */
+export function preparedPicture(
+  picture: Image,
+  options: PictureOptions,
+  generator: TorchGenerator,
+): Pick<ImageItem, 'image' | 'sizes'> {
   const { size, flip = 0, filter = 'bicubic' } = options;
   if (!Number.isInteger(size) || size < 1)
     throw new StableDiffusionError(
@@ -41,11 +51,11 @@ export function preparePicture(picture: Image, options: PictureOptions, generato
   if (options.share) {
     const center = options.crop !== 'random';
     const square = shareCrop(rgb, { size, ...options.share, center }, generatorDraws(generator));
-    return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
+    return { image: flip > 0 && generator.uniform() < flip ? mirror(square) : square };
   }
   if (options.adm) {
     const square = options.crop === 'random' ? admRandomCrop(rgb, size, generator) : admCenterCrop(rgb, size);
-    return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
+    return { image: flip > 0 && generator.uniform() < flip ? mirror(square) : square };
   }
   const { width, height } = rgb;
   const longer = Math.trunc((size * Math.max(width, height)) / Math.min(width, height));
@@ -58,7 +68,11 @@ export function preparePicture(picture: Image, options: PictureOptions, generato
     left = generator.integer(0, spareX + 1);
   }
   const square = spareX + spareY > 0 ? crop(resized, left, top, size, size) : resized;
-  return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
+  const isMirrored = flip > 0 && generator.uniform() < flip;
+  return {
+    image: isMirrored ? mirror(square) : square,
+    sizes: { original: [height, width], crop: [top, isMirrored ? spareX - left : left] },
+  };
 }
 
 /** Left and right exchanged. */

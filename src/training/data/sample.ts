@@ -36,9 +36,17 @@ interface Item {
   readonly metadata: SampleMetadata;
 }
 
+/** The part of a picture that a prepared one shows, in pixels: its size before, and the corner of the cut after resizing (SDXL's conditions). */
+export interface CutSizes {
+  readonly original: readonly [height: number, width: number];
+  readonly crop: readonly [top: number, left: number];
+}
+
 /** A prepared picture of the target size. */
 export interface ImageItem extends Item {
   readonly image: Image<3>;
+  /** Undefined where the picture was cut before it was resized. */
+  readonly sizes?: CutSizes | undefined;
   /** The map of the same part of the picture. */
   readonly map?: Image<3> | undefined;
 }

@@ -13,6 +13,7 @@ import { float32, type Tensor, tensor } from '../../../src/tensor/tensor.ts';
 import { textPrefix, traceAdapterLoss, unetPrefix } from '../../../src/training/adapt/adapter-loss.ts';
 import { withLoraPaths } from '../../../src/training/adapt/lora-graph.ts';
 import { loraPaths } from '../../../src/training/adapt/lora-targets.ts';
+import { textCondition } from '../../../src/training/adapt/text-condition.ts';
 import { withTokenRows } from '../../../src/training/adapt/token-rows.ts';
 import { createTrainStep } from '../../../src/training/step/create-train-step.ts';
 import { memoryWeights } from '../../../src/weights/memory-weights.ts';
@@ -239,7 +240,7 @@ async function compareTextualInversion(one: TrainingCase, compare: Comparisons, 
     memoryWeights(textWeights),
     memoryWeights(new Map([[rows, startRow]])),
   ]);
-  const plain = traceAdapterLoss({ unet, text, diffusion });
+  const plain = traceAdapterLoss({ unet, text: textCondition([text]), diffusion });
   const graph = withTokenRows(plain, { table, rows, count: 1 });
   const rename = (ids: Tensor): Tensor =>
     tensor(
