@@ -13,7 +13,7 @@ import { threadId } from 'node:worker_threads';
 
 /** Transformed files are kept here, one for each path: tests start hundreds of processes, each of which reads hundreds of files. */
 const cache = join(import.meta.dirname, '../node_modules/.cache/typescript');
-const form = { loader: 'ts', format: 'esm', target: 'node20', sourcemap: 'inline' };
+const form = { loader: 'ts', format: 'esm', target: 'node20' };
 const version = readFileSync(join(import.meta.dirname, '../node_modules/esbuild/package.json'), 'utf8');
 const digest = (...texts) => createHash('sha256').update(texts.join('\0')).digest('hex');
 /** Length of a digest in a kept file, before the code. */
@@ -48,6 +48,9 @@ export async function load(url, context, next) {
 
 /** Loader hook: a worker is named as it is when compiled; in the sources it is the TypeScript file of that name. */
 export async function resolve(specifier, context, next) {
+  // A source names others by their files, so there is nothing to look up.
+  if (/^\.\.?\/.*\.ts$/.test(specifier))
+    return { url: new URL(specifier, context.parentURL).href, format: 'module', shortCircuit: true };
   if (!specifier.startsWith('file:') || !specifier.endsWith('.js')) return next(specifier, context);
   const source = new URL(specifier.replace(/\.js$/, '.ts'));
   const isSource = !existsSync(fileURLToPath(specifier)) && existsSync(source);

@@ -1,6 +1,8 @@
 /** The library in headless Chromium: the pocket model's picture is Node's, on the page's thread and in a worker, on WASM and WebGPU. */
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createNodeEngine } from '../../src/engine/node.ts';
@@ -13,6 +15,7 @@ import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { resultOf } from '../pipelines/result.ts';
 import { type PageResult, runInPage, withoutBrowser } from '../engine/browser.ts';
 import { assertWithin } from '../parity.ts';
+import { writeSmallModel } from './small-model.ts';
 import { leastRun, pocketRun, smallRun } from './pocket-run.ts';
 
 interface Picture {
@@ -34,23 +37,30 @@ interface WorkerPicture extends Picture {
 const files = { '/pocket.safetensors': pocketModel, '/pocket.yaml': join(pocketModel, '../pocket.yaml') };
 const options = { files, scripts: { '/worker.js': 'test/browser/worker.ts' } };
 
-const model = loadModel(pocketModel, { engine: createNodeEngine({ threads: 1 }) });
+const engine = createNodeEngine({ threads: 1 });
 
-async function inNode(run: TextToImageOptions): Promise<Picture> {
-  const { latents, images } = await resultOf(textToImage(await model, run));
+async function inNode(path: string, run: TextToImageOptions): Promise<Picture> {
+  await using model = await loadModel(path, { engine });
+  const { latents, images } = await resultOf(textToImage(model, run));
   return { latents: [...latents.data], pixels: [...(images[0]?.image.data ?? [])] };
 }
 
 const largest = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 
-async function compare(where: string, run: TextToImageOptions, got: Picture, tolerance: number): Promise<void> {
-  const node = await inNode(run);
+async function compare(
+  where: string,
+  run: TextToImageOptions,
+  got: Picture,
+  tolerance: number,
+  path = pocketModel,
+): Promise<void> {
+  const node = await inNode(path, run);
   assert.equal(got.latents.length, node.latents.length);
   assert.equal(got.pixels.length, node.pixels.length);
   const row = {
     part: 'browser',
-    case: `pocket model, ${run.width ?? 128} x ${run.height ?? 128}, ${run.steps} steps, ${where}`,
+    case: `${path === pocketModel ? 'pocket' : 'small'} model, ${run.width ?? 128} x ${run.height ?? 128}, ${run.steps} steps, ${where}`,
     reference: "this program in Node (ONNX Runtime's CPU provider)",
   };
   assertWithin({ ...row, output: 'latents', error: largest(got.latents, node.latents), tolerance });
@@ -95,15 +105,19 @@ test('WASM: the pocket model makes the same picture as in Node', { skip: without
   });
 });
 
-test('WebGPU (software driver): the pocket model makes the same picture as in Node', {
+test('WebGPU (software driver): a small model makes the same picture as in Node', {
   skip: withoutBrowser,
 }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sd-small-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { model, config } = await writeSmallModel(folder);
   const results = await runInPage('test/browser/pocket-page.ts', {
     ...options,
+    files: { '/pocket.safetensors': model, '/pocket.yaml': config },
     query: '?provider=webgpu',
     webgpu: true,
   });
   const [only] = results;
   if (only?.code === 'engine-unavailable') return t.skip(`Chromium offers no WebGPU adapter here: ${only.error}`);
-  await compare('WebGPU (SwiftShader)', leastRun, value<Picture>(results, 'onPage'), 1e-3);
+  await compare('WebGPU (SwiftShader)', leastRun, value<Picture>(results, 'onPage'), 1e-3, model);
 });

@@ -1,7 +1,11 @@
 /** The page alone, from a host of static files: pictures are made in the browser, with and without a network. */
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { writeSmallModel } from '../browser/small-model.ts';
 import {
   difference,
   dropFiles,
@@ -17,7 +21,7 @@ import {
 } from './open-page.ts';
 
 test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) => {
-  const { host, browser } = await startPage(t, serveFiles);
+  const { host, browser } = await startPage(t, () => serveFiles());
   const opened = await openPage(browser, host.url);
   let first: MadePicture;
 
@@ -111,10 +115,14 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
 });
 
 test('The page in the browser on WebGPU (software driver)', { skip: withoutPage }, async (t) => {
-  const { host, browser } = await startPage(t, serveFiles, { webgpu: true });
+  const folder = mkdtempSync(join(tmpdir(), 'sd-small-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { model, config } = await writeSmallModel(folder);
+  const others = { '/models/pocket.safetensors': model, '/models/pocket.yaml': config };
+  const { host, browser } = await startPage(t, () => serveFiles(others), { webgpu: true });
   const { page, problems } = await openPage(browser, host.url, {
     provider: 'webgpu',
-    settings: { steps: 1, guidanceScale: 1 },
+    settings: { steps: 1, guidanceScale: 1, width: 64, height: 64 },
   });
   // In software a network takes a while to be prepared.
   page.setDefaultTimeout(240_000);
@@ -126,6 +134,6 @@ test('The page in the browser on WebGPU (software driver)', { skip: withoutPage 
     return t.skip('Chromium offers no WebGPU adapter here');
   assert.equal(await page.locator('.engine-title').textContent(), 'This browser · graphics');
   const { image } = await makePicture(page, 'red apple');
-  assert.deepEqual([image.width, image.height], [128, 128]);
+  assert.deepEqual([image.width, image.height], [64, 64]);
   assert.deepEqual(problems, []);
 });

@@ -10,8 +10,8 @@ import {
   paintMask,
   phone,
   screenshot,
-  servePage,
-  startPage,
+  type PageSteps,
+  runSteps,
   withoutPage,
 } from './open-page.ts';
 
@@ -31,10 +31,11 @@ async function boxOf(page: Page, selector: string): Promise<Box> {
 const overlap = (a: Box, b: Box): boolean =>
   a.x < b.x + b.width - 1 && b.x < a.x + a.width - 1 && a.y < b.y + b.height - 1 && b.y < a.y + a.height - 1;
 
-test('The page on windows of any size', { skip: withoutPage }, async (t) => {
-  const { host, browser } = await startPage(t, servePage);
-
-  await t.test('an inpainted picture is between the one it began from and the way back, none of them cut', async () => {
+const windows: PageSteps = {
+  'an inpainted picture is between the one it began from and the way back, none of them cut': async ({
+    browser,
+    host,
+  }) => {
     const { page, context } = await openPage(browser, host.url, {}, { viewport: { width: 1280, height: 800 } });
     await makePicture(page, 'red apple');
     await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
@@ -49,9 +50,8 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
       );
     }
     await context.close();
-  });
-
-  await t.test('at 200 % a mask can still be painted', async () => {
+  },
+  'at 200 % a mask can still be painted': async ({ browser, host }) => {
     const { page, context } = await openPage(
       browser,
       host.url,
@@ -64,9 +64,8 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
     assert.ok((await boxOf(page, '.painter canvas')).width > 120);
     await screenshot(page, 'inpaint-light-zoomed');
     await context.close();
-  });
-
-  await t.test('on 320 pixels nothing lies over another', async () => {
+  },
+  'on 320 pixels nothing lies over another': async ({ browser, host }) => {
     const { page, context } = await openPage(
       browser,
       host.url,
@@ -84,9 +83,8 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
     assert.ok((await boxOf(page, '.brand')).height < 40, 'the head is one line');
     await screenshot(page, 'made-light-narrow');
     await context.close();
-  });
-
-  await t.test('one finger paints a mask; a second one is no brush', async () => {
+  },
+  'one finger paints a mask; a second one is no brush': async ({ browser, host }) => {
     const { page, context } = await openPage(browser, host.url, {}, phone);
     await makePicture(page, 'red apple');
     await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
@@ -109,9 +107,8 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
     await page.locator('.painter canvas').tap();
     assert.ok((await paintedShare(page)) > share);
     await context.close();
-  });
-
-  await t.test('a picture given lends its proportions', async () => {
+  },
+  'a picture given lends its proportions': async ({ browser, host }) => {
     const { page, context } = await openPage(browser, host.url);
     await page.getByRole('radio', { name: 'Picture' }).check();
     const svg =
@@ -131,5 +128,7 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
     const { image } = await makePicture(page, 'red apple');
     assert.deepEqual([image.width, image.height], [256, 128]);
     await context.close();
-  });
-});
+  },
+};
+
+test('The page on windows of any size', { skip: withoutPage }, (t) => runSteps(t, windows));

@@ -1,5 +1,6 @@
 /** The built page in headless Chromium, with a server or with files alone, for tests. */
 
+import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -42,12 +43,13 @@ export interface PageHost {
   close(): Promise<void>;
 }
 
-/** A host of static files that knows nothing of isolation, as many are. */
-export async function serveFiles(): Promise<PageHost> {
+/** A host of static files that knows nothing of isolation, as many are. `others` are files in place of the page's own, by path. */
+export async function serveFiles(others: Readonly<Record<string, string>> = {}): Promise<PageHost> {
   const server: Server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
-    const file = join(built, path === '/' ? 'index.html' : path);
-    if (!file.startsWith(built) || !existsSync(file)) return void response.writeHead(404).end('Not found');
+    const file = others[path] ?? join(built, path === '/' ? 'index.html' : path);
+    if (!(path in others || file.startsWith(built)) || !existsSync(file))
+      return void response.writeHead(404).end('Not found');
     response.setHeader('Content-Type', types[extname(file)] ?? 'application/octet-stream');
     response.end(readFileSync(file));
   });
@@ -161,6 +163,23 @@ export async function openPage(
   await page.waitForFunction(() => crossOriginIsolated || !isSecureContext);
   await page.locator('.dot[data-state=ready]').waitFor();
   return { page, context, problems };
+}
+
+/** What the steps of a test share. */
+export interface Stage extends OpenedPage {
+  readonly host: PageHost;
+  readonly browser: Browser;
+}
+
+/** What a page does, by name, one after another. */
+export type PageSteps = Readonly<Record<string, (stage: Stage) => Promise<void>>>;
+
+/** Runs the steps on one page of a server. No script may fail meanwhile. */
+export async function runSteps(t: TestContext, steps: PageSteps): Promise<void> {
+  const { host, browser } = await startPage(t, servePage);
+  const stage = { ...(await openPage(browser, host.url)), host, browser };
+  for (const [name, run] of Object.entries(steps)) await t.test(name, () => run(stage));
+  assert.deepEqual(stage.problems, [], 'no script has failed');
 }
 
 /** Makes a picture as the form stands, with a prompt, waits for it, and gives its pixels and the text of its settings. */

@@ -184,7 +184,7 @@ test('The page in the browser: a LoRA, an inpainted part and a variation without
   const folder = mkdtempSync(join(tmpdir(), 'sd-controls-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   await writeStyleLora(join(folder, 'ink.safetensors'));
-  const { host, browser } = await startPage(t, serveFiles);
+  const { host, browser } = await startPage(t, () => serveFiles());
   const { page, problems } = await openPage(browser, host.url);
   const plain = await makePicture(page, 'grinning face');
   await dropFiles(page, [{ name: 'ink.safetensors', content: readFileSync(join(folder, 'ink.safetensors')) }]);
