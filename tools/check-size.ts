@@ -20,12 +20,8 @@ const tables: Readonly<Record<string, string>> = {
 const toShorten: readonly string[] = [
   'bench/server-load.ts',
   'test/parity/readers/lineage-parts.ts',
-  'test/page/browser-jobs.test.ts',
   'test/parity/readers/adapters.ts',
   'test/parity/readers/lucid.ts',
-  'test/server/app.test.ts',
-  'test/server/clients.test.ts',
-  'test/server/fuzz.test.ts',
 ];
 
 interface Diagnostic {

@@ -13,6 +13,8 @@ import {
   makePicture,
   openPage,
   paintMask,
+  type PageSteps,
+  runSteps,
   screenshot,
   serveFiles,
   servePage,
@@ -20,51 +22,44 @@ import {
   withoutPage,
 } from './open-page.ts';
 
-test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) => {
-  const { host, browser } = await startPage(t, () => serveFiles());
-  const opened = await openPage(browser, host.url);
-  let first: MadePicture;
+/** The first picture, which later ones are compared with. */
+let first: MadePicture;
 
-  await t.test('is isolated by its service worker, so that there are threads', async () => {
-    const { page } = opened;
+const alone: PageSteps = {
+  'is isolated by its service worker, so that there are threads': async ({ page, host }) => {
     assert.equal((await fetch(host.url)).headers.get('cross-origin-embedder-policy'), null);
     assert.equal(await page.evaluate(() => crossOriginIsolated), true);
     assert.equal(await page.locator('.engine-title').textContent(), 'This browser · processor');
-  });
-
-  await t.test('from words, with previews; nothing leaves the machine', async () => {
-    const { page } = opened;
+  },
+  'from words, with previews; nothing leaves the machine': async ({ page }) => {
     const posted: string[] = [];
     page.on('request', (request) => request.method() !== 'GET' && posted.push(request.url()));
     first = await makePicture(page, 'grinning face');
     assert.deepEqual([first.image.width, first.image.height], [128, 128]);
     assert.match(first.parameters, /Seed: 7,/);
     assert.deepEqual(posted, []);
-  });
-
-  await t.test('makes the picture that a server makes', async () => {
+  },
+  'makes the picture that a server makes': async ({ page, browser }) => {
     const server = await servePage();
     try {
-      const { page, context } = await openPage(browser, server.url);
-      const { image } = await makePicture(page, 'grinning face');
-      const weighted = await makePicture(page, '(grinning:1.6) face');
-      await context.close();
+      const other = await openPage(browser, server.url);
+      const { image } = await makePicture(other.page, 'grinning face');
+      const weighted = await makePicture(other.page, '(grinning:1.6) face');
+      await other.context.close();
       assert.ok(difference(image, first.image) < 0.5, `they differ by ${difference(image, first.image)} levels`);
-      const here = await makePicture(opened.page, '(grinning:1.6) face');
+      const here = await makePicture(page, '(grinning:1.6) face');
       assert.ok(difference(here.image, first.image) > 0.5, 'the weight counts');
       assert.ok(
         difference(here.image, weighted.image) < 0.5,
         `with weights they differ by ${difference(here.image, weighted.image)} levels`,
       );
-      await opened.page.getByRole('button', { name: 'Delete' }).click();
-      await opened.page.locator('.strip button').first().click();
+      await page.getByRole('button', { name: 'Delete' }).click();
+      await page.locator('.strip button').first().click();
     } finally {
       await server.close();
     }
-  });
-
-  await t.test('from a picture and inpainting', async () => {
-    const { page } = opened;
+  },
+  'from a picture and inpainting': async ({ page }) => {
     await page.getByRole('button', { name: 'Start from it' }).click();
     const { parameters } = await makePicture(page, 'red apple');
     assert.match(parameters, /Denoising strength: 0.6/);
@@ -75,10 +70,8 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
     const inside = difference(first.image, image, (x) => x > 85 && x < 95);
     const outside = difference(first.image, image, (x) => x < 60);
     assert.ok(outside < 1 && inside > 4 * outside, `levels changed: ${inside} inside the mask, ${outside} outside`);
-  });
-
-  await t.test('an own checkpoint, dropped with its YAML, read from there, and kept', async () => {
-    const { page } = opened;
+  },
+  'an own checkpoint, dropped with its YAML, read from there, and kept': async ({ page }) => {
     await page.getByRole('radio', { name: 'Words' }).check();
     await dropFiles(page, [
       { name: 'mine.safetensors', content: 'models/pocket.safetensors' },
@@ -89,10 +82,13 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
     await page.getByText('mine.safetensors is kept in this browser.').waitFor();
     const { image } = await makePicture(page, 'grinning face');
     assert.equal(difference(image, first.image), 0, 'the same weights, the same picture');
-  });
-
-  await t.test('without a network: opens again, with its gallery, its models, and makes a picture', async () => {
-    const { page, context, problems } = opened;
+  },
+  'without a network: opens again, with its gallery, its models, and makes a picture': async ({
+    page,
+    context,
+    problems,
+    host,
+  }) => {
     await context.setOffline(true);
     await host.close();
     await page.reload();
@@ -111,8 +107,10 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
     assert.equal(difference(image, first.image), 0);
     await screenshot(page, 'offline-light-desktop');
     assert.deepEqual(problems, []);
-  });
-});
+  },
+};
+
+test('The page alone, in the browser (WASM)', { skip: withoutPage }, (t) => runSteps(t, alone, () => serveFiles()));
 
 test('The page in the browser on WebGPU (software driver)', { skip: withoutPage }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'sd-small-'));

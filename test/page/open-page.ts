@@ -174,9 +174,13 @@ export interface Stage extends OpenedPage {
 /** What a page does, by name, one after another. */
 export type PageSteps = Readonly<Record<string, (stage: Stage) => Promise<void>>>;
 
-/** Runs the steps on one page of a server. No script may fail meanwhile. */
-export async function runSteps(t: TestContext, steps: PageSteps): Promise<void> {
-  const { host, browser } = await startPage(t, servePage);
+/** Runs the steps on one page. No script may fail meanwhile. */
+export async function runSteps(
+  t: TestContext,
+  steps: PageSteps,
+  serve: () => Promise<PageHost> = servePage,
+): Promise<void> {
+  const { host, browser } = await startPage(t, serve);
   const stage = { ...(await openPage(browser, host.url)), host, browser };
   for (const [name, run] of Object.entries(steps)) await t.test(name, () => run(stage));
   assert.deepEqual(stage.problems, [], 'no script has failed');

@@ -7,6 +7,7 @@ import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { routes } from '../../src/server/routes/index.ts';
 import { base64Png, startTestServer, type TestServer, testImage } from './start.ts';
+import { goodBodies, small } from './good-bodies.ts';
 
 let server: TestServer;
 before(async () => {
@@ -16,7 +17,6 @@ before(async () => {
   });
 });
 after(() => server.stop(0));
-const small = { steps: 1, width: 64, height: 64 };
 
 /** Routes of ComfyUI, whose refusals may be empty, as ComfyUI's own are. */
 const mayBeSilent = new Set(routes.filter(({ flavour }) => flavour === 'comfyui').map(({ path }) => path));
@@ -142,168 +142,14 @@ test("a number beyond the bounds of the request is the caller's error", async ()
 test('a good body with some strange fields', async () => {
   const image = await base64Png(testImage(64, 64));
   const mask = await base64Png(testImage(64, 64, 'mask'));
-  const generation = [
-    'prompt',
-    'negative_prompt',
-    'styles',
-    'seed',
-    'subseed',
-    'subseed_strength',
-    'seed_resize_from_h',
-    'seed_resize_from_w',
-    'sampler_name',
-    'scheduler',
-    'batch_size',
-    'n_iter',
-    'steps',
-    'cfg_scale',
-    'width',
-    'height',
-    'eta',
-    's_churn',
-    's_tmax',
-    's_tmin',
-    's_noise',
-    'override_settings',
-    'send_images',
-    'sampler_index',
-    'script_args',
-    'script_name',
-    'alwayson_scripts',
-    'infotext',
-    'force_task_id',
-  ];
-  const bodies: readonly (readonly [string, Record<string, unknown>, readonly string[]])[] = [
-    [
-      '/sdapi/v1/txt2img',
-      small,
-      [...generation, 'enable_hr', 'hr_scale', 'hr_upscaler', 'hr_second_pass_steps', 'denoising_strength'],
-    ],
-    [
-      '/sdapi/v1/txt2img',
-      { ...small, width: 32, height: 32, enable_hr: true },
-      [
-        'prompt',
-        'hr_scale',
-        'hr_resize_x',
-        'hr_resize_y',
-        'hr_upscaler',
-        'hr_prompt',
-        'hr_negative_prompt',
-        'hr_sampler_name',
-        'hr_scheduler',
-        'hr_checkpoint_name',
-        'hr_second_pass_steps',
-        'denoising_strength',
-        'infotext',
-      ],
-    ],
-    [
-      '/sdapi/v1/img2img',
-      { ...small, init_images: [image], mask },
-      [
-        ...generation,
-        'init_images',
-        'mask',
-        'resize_mode',
-        'mask_blur',
-        'mask_blur_x',
-        'inpainting_fill',
-        'inpaint_full_res',
-        'inpaint_full_res_padding',
-        'inpainting_mask_invert',
-        'denoising_strength',
-        'image_cfg_scale',
-      ],
-    ],
-    [
-      '/sdapi/v1/extra-single-image',
-      { image, upscaler_1: 'Lanczos' },
-      [
-        'image',
-        'upscaler_1',
-        'upscaling_resize',
-        'resize_mode',
-        'upscaling_resize_w',
-        'upscaling_resize_h',
-        'upscaling_crop',
-        'upscaler_2',
-        'extras_upscaler_2_visibility',
-      ],
-    ],
-    [
-      '/v1/images/generations',
-      { prompt: 'x', size: '64x64', steps: 1 },
-      [
-        'prompt',
-        'n',
-        'size',
-        'quality',
-        'response_format',
-        'output_format',
-        'output_compression',
-        'background',
-        'stream',
-        'partial_images',
-        'seed',
-        'guidance_scale',
-        'sampler',
-        'model',
-      ],
-    ],
-    [
-      '/v1/images/edits',
-      { prompt: 'x', size: '64x64', steps: 1, image },
-      ['image', 'images', 'mask', 'strength', 'input_fidelity', 'n'],
-    ],
-    [
-      '/api/v1/jobs',
-      { task: 'inpaint', prompt: 'x', ...small, image, mask },
-      [
-        'kind',
-        'model',
-        'prompt',
-        'seed',
-        'batchSize',
-        'iterations',
-        'sampler',
-        'schedule',
-        'guidanceScale',
-        'eta',
-        'clipSkip',
-        'noise',
-        'variation',
-        'image',
-        'mask',
-        'strength',
-        'resizeMode',
-        'imageGuidanceScale',
-        'inpaint',
-        'format',
-        'previews',
-        'priority',
-      ],
-    ],
-    ['/internal/progress', { id_task: 'x' }, ['id_task', 'id_live_preview', 'live_preview']],
-    [
-      '/sdapi/v1/options',
-      {},
-      [
-        'sd_model_checkpoint',
-        'samples_format',
-        'jpeg_quality',
-        'CLIP_stop_at_last_layers',
-        'eta_ddim',
-        'randn_source',
-        's_churn',
-        'x',
-      ],
-    ],
-  ];
-  for (const [path, good, fields] of bodies) {
+  const pictures = { image, mask };
+  for (const [path, good, fields] of goodBodies) {
     const changes = fc.dictionary(fc.constantFrom(...fields), strange, { minKeys: 1, maxKeys: 3 });
     await fc.assert(
-      fc.asyncProperty(changes, async (change) => void (await reasoned('POST', path, { ...good, ...change }))),
+      fc.asyncProperty(
+        changes,
+        async (change) => void (await reasoned('POST', path, { ...good(pictures), ...change })),
+      ),
       { numRuns: 40 },
     );
   }
