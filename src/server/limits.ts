@@ -141,7 +141,7 @@ export const limitTable = {
     'Beyond it new ones are closed; system limits are often near.',
   ),
   pipelined: row(
-    64,
+    16,
     undefined,
     'requests on one connection that wait for the one before',
     'No known client sends more; the connection is closed.',

@@ -84,6 +84,10 @@ const many = (count: number, work: () => Promise<unknown>): Promise<unknown> =>
 export const scenes: Readonly<Record<string, (post: Post, port: number) => Promise<unknown>>> = {
   'pipelined documents': (_post, port) =>
     flood(port, 'GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(5000), 20),
+  'bodies in chunks of one byte': async (_post, port) => {
+    const head = `POST /sdapi/v1/png-info HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: ${key}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    await flood(port, head + '1\r\na\r\n'.repeat(1_000_000), 20);
+  },
   'digits in a number': (post) => post('/sdapi/v1/txt2img', { cfg_scale: `${'1'.repeat(1_000_000)}x` }),
   'zero bytes in EXIF': (post) => {
     const block = new Uint8Array(26 + 1_000_000);

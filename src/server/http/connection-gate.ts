@@ -5,6 +5,7 @@
 
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { joinChunks } from './body-chunks.ts';
 
 type Request = readonly [request: IncomingMessage, response: ServerResponse];
 
@@ -24,12 +25,20 @@ export function gateConnections(listener: RequestListener, most: number): Reques
   return (request, response) => {
     const { socket } = request;
     if (socket.destroyed) return;
+    joinChunks(request, response);
     const queue = waiting.get(socket) ?? [];
     waiting.set(socket, queue);
     queue.push([request, response]);
     if (queue.length === 1) run(socket, queue);
-    else if (queue.length > most) socket.destroy();
+    else if (queue.length > most) stopReading(socket);
   };
+}
+
+/** Ends a connection, and with it the parsing of what has arrived: a read has room for thousands of requests. */
+function stopReading(socket: Socket & { readonly parser?: { onIncoming?: unknown } | null }): void {
+  // Node's parser goes on in a destroyed connection. It stops after a request that an answer of 2 takes for another protocol's.
+  if (socket.parser) socket.parser.onIncoming = () => 2;
+  socket.destroy();
 }
 
 /** The bound of open connections. */
