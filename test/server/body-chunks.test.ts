@@ -67,7 +67,7 @@ test('what comes after the answer is counted too', async (t) => {
   const complete: Promise<boolean>[] = [];
   const early: Handle = (request, response) => {
     response.end('early');
-    complete.push(new Promise((resolve) => request.on('close', () => resolve(request.complete))));
+    complete.push(new Promise((resolve) => request.socket.on('close', () => resolve(request.complete))));
   };
   await send(t, early, ['x'.repeat(400), 'x'.repeat(60_000)], 1);
   assert.deepEqual(await Promise.all(complete), [true, false]);
