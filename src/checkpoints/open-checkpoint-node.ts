@@ -19,6 +19,7 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { refuseAutoencoder } from './model-families.ts';
 import { splitFilesIn } from './split-files-node.ts';
 import { partNetwork, putTogether } from './put-together.ts';
+import { isHiddenName } from '../files/hidden-name.ts';
 
 export interface OpenCheckpointOptions {
   /** Path of LDM's YAML. Default: the `.yaml` with the checkpoint's name next to it, if it exists. */
@@ -133,7 +134,7 @@ export async function pretrainedBeside(config: unknown, configPath: string): Pro
 /** What to name instead of a folder: the checkpoints in it. */
 async function checkpointsIn(path: string): Promise<string> {
   const names = await readdir(path).catch(() => []);
-  const files = names.filter((name) => /\.(safetensors|ckpt|gguf)$/i.test(name)).sort();
+  const files = names.filter((name) => !isHiddenName(name) && /\.(safetensors|ckpt|gguf)$/i.test(name)).sort();
   if (files.length === 0) return 'Name a file, or the folder that holds it.';
   return `Name one of its files: ${files.slice(0, 8).join(', ')}${files.length > 8 ? `, and ${files.length - 8} more` : ''}.`;
 }

@@ -6,6 +6,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
+import { isHiddenName } from '../files/hidden-name.ts';
 
 export interface SplitFiles {
   readonly unet: string;
@@ -28,7 +29,7 @@ async function filesIn(path: string, names: readonly string[]): Promise<string[]
     const entries = await readdir(join(path, name)).catch(() => []);
     found.push(
       ...entries
-        .filter((entry) => weights.test(entry))
+        .filter((entry) => !isHiddenName(entry) && weights.test(entry))
         .sort()
         .map((entry) => join(path, name, entry)),
     );

@@ -3,6 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
+import { isHiddenName } from '../files/hidden-name.ts';
 import { checkRequestOf } from '../generation/check-request.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
 import type { CliContext } from './command.ts';
@@ -20,7 +21,7 @@ async function maskedPictures(folder: string): Promise<string[]> {
     throw new StableDiffusionError('file-not-found', `The folder ${folder} cannot be read.`, { cause });
   });
   const pictures = names
-    .filter((name) => name.endsWith(maskEnding))
+    .filter((name) => !isHiddenName(name) && name.endsWith(maskEnding))
     .sort()
     .map((name) => `${name.slice(0, -maskEnding.length)}.png`);
   if (pictures.length === 0)

@@ -2,17 +2,14 @@
 
 import { isMapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
+import { parseObject } from '../training/data/sample-text.ts';
 import { TorchGenerator } from '../random/torch-generator.ts';
 
 /** The captions of COCO's annotations, in their order. */
 function annotated(text: string, label: string): string[] {
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch (cause) {
-    throw new StableDiffusionError('file-corrupt', `${label} is not JSON.`, { cause });
-  }
-  const rows = isMapping(document) ? document['annotations'] : undefined;
+  const document = parseObject(text);
+  if (typeof document === 'string') throw new StableDiffusionError('file-corrupt', `${label} ${document}.`);
+  const { annotations: rows } = document;
   const captions = Array.isArray(rows)
     ? rows.flatMap((row: unknown) => (isMapping(row) && typeof row['caption'] === 'string' ? [row['caption']] : []))
     : [];

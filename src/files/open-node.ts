@@ -12,6 +12,7 @@ import { basename, dirname, join, relative, sep, isAbsolute } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import type { FileIdentity } from './byte-source.ts';
 import { fileError, systemCode } from './file-error-node.ts';
+import { textOf } from './text-encoding.ts';
 
 export interface OpenedFile {
   readonly handle: FileHandle;
@@ -99,9 +100,9 @@ export async function readFileOf(kind: FileKind, path: string, options: OpenOpti
   }
 }
 
-/** Like `readFileOf`, as UTF-8 without a byte order mark. */
+/** Like `readFileOf`, as text: UTF-8, or UTF-16 with a byte order mark. Throws `file-corrupt` too. */
 export async function readTextOf(kind: FileKind, path: string, options: OpenOptions = {}): Promise<string> {
-  return new TextDecoder().decode(await readFileOf(kind, path, options));
+  return textOf(await readFileOf(kind, path, options), path);
 }
 
 /** Like `readFileOf`; undefined if the file does not exist. */
@@ -123,7 +124,7 @@ export async function readTextIfThere(
   options: OpenOptions = {},
 ): Promise<string | undefined> {
   const bytes = await readFileIfThere(kind, path, options);
-  return bytes && new TextDecoder().decode(bytes);
+  return bytes && textOf(bytes, path);
 }
 
 /** A note without waiting; undefined where it is missing or unreadable. */

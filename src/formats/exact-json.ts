@@ -1,6 +1,6 @@
 /**
  * JSON whose whole numbers beyond 2^53 stay exact, as bigints, and whose objects remember the order of their keys: JavaScript puts keys
- * that are numbers first. Strict as `jsonCursor`.
+ * that are numbers first. Strict as `jsonCursor`, but for Python's `NaN` and `Infinity`.
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -39,6 +39,9 @@ export function isExactObject(value: unknown): value is ExactObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** What Python's `json` writes and reads. JSON has no such numbers: they become null. */
+const pythonNumbers = ['NaN', 'Infinity', '-Infinity'] as const;
+
 function readValue(cursor: JsonCursor): ExactJson {
   const next = cursor.peek();
   if (next === '{') {
@@ -64,6 +67,8 @@ function readValue(cursor: JsonCursor): ExactJson {
   }
   if (next === '"') return cursor.string();
   if (cursor.word('null')) return null;
+  // ComfyUI's `is_changed` is often NaN.
+  if (pythonNumbers.some((word) => cursor.word(word))) return null;
   if (cursor.word('true')) return true;
   if (cursor.word('false')) return false;
   const digits = cursor.number();

@@ -8,6 +8,9 @@
 /** The error of a cursor; its caller turns it into a `StableDiffusionError` that names the file. */
 export class JsonSyntaxError extends Error {}
 
+/** The last three are Python's, which RFC 8259 does not have. */
+export type JsonWord = 'null' | 'true' | 'false' | 'NaN' | 'Infinity' | '-Infinity';
+
 export interface JsonCursor {
   /** Calls `member` for every key, with the cursor at its value, which `member` must read or skip. Equal keys are an error. */
   object(member: (key: string) => void): void;
@@ -18,7 +21,7 @@ export interface JsonCursor {
   /** The text of a number. */
   number(): string;
   /** True, and past it, if the value is this word. */
-  word(value: 'null' | 'true' | 'false'): boolean;
+  word(value: JsonWord): boolean;
   /** The next character that is not white space; empty at the end. */
   peek(): string;
   /** True, and past it, if the value is `null`. */
@@ -173,7 +176,7 @@ class TextCursor implements JsonCursor {
     return digits;
   }
 
-  word(value: 'null' | 'true' | 'false'): boolean {
+  word(value: JsonWord): boolean {
     this.peek();
     if (!this.#text.startsWith(value, this.#at)) return false;
     this.#at += value.length;

@@ -7,6 +7,7 @@ import { fileError, openFile } from '../files/byte-source-node.ts';
 import { openWeights } from './open-weights.ts';
 import { openSharded, parseShardIndex } from './sharded.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { isHiddenName } from '../files/hidden-name.ts';
 
 export interface OpenWeightsOptions {
   /** For a folder: the variant to open, such as `fp16`. Default: the files without a variant, or the only variant. */
@@ -63,7 +64,9 @@ async function chooseFile(folder: string, variant: string | undefined): Promise<
   const found = candidates(variant).find((name) => there.has(name));
   if (found !== undefined) return found;
 
-  const weights = names.filter((name) => /\.(?:safetensors|bin|pt|pth|ckpt)$/.test(name)).sort();
+  const weights = names
+    .filter((name) => !isHiddenName(name) && /\.(?:safetensors|bin|pt|pth|ckpt)$/.test(name))
+    .sort();
   if (variant === undefined) {
     const variants = new Set(
       names.flatMap((name) => /^[a-z_]+\.([A-Za-z0-9_]+)\.(?:safetensors|bin)$/.exec(name)?.[1] ?? []),

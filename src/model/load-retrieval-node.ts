@@ -24,6 +24,7 @@ import { withNames } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
 import { Model } from './model.ts';
+import { isHiddenName } from '../files/hidden-name.ts';
 
 /** Most bytes of embeddings that are kept in memory: two million rows of 768 numbers, as the original's largest databases. */
 const mostBytes = 8 * 2 ** 30;
@@ -33,7 +34,7 @@ async function npzFiles(path: string): Promise<string[]> {
     throw fileError(path, cause);
   });
   if (!status.isDirectory()) return [path];
-  const names = (await readdir(path)).filter((name) => name.endsWith('.npz')).sort();
+  const names = (await readdir(path)).filter((name) => !isHiddenName(name) && name.endsWith('.npz')).sort();
   if (names.length > 0) return names.map((name) => join(path, name));
   throw new StableDiffusionError('file-not-found', `${path} has no .npz files, so it is no database of embeddings.`);
 }

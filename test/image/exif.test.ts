@@ -137,3 +137,55 @@ test('EXIF user comments in the encodings that writers use', () => {
     ])
       assert.equal(readExif(block(comment, little)).userComment, words);
 });
+
+/** A block of one byte order with a user comment alone. */
+function commentBlock(isLittle: boolean, code: string, body: Uint8Array): Uint8Array {
+  const block = new Uint8Array(52 + body.length);
+  const view = new DataView(block.buffer);
+  block.set(ascii(isLittle ? 'II' : 'MM'));
+  view.setUint16(2, 42, isLittle);
+  view.setUint32(4, 8, isLittle);
+  const entry = (at: number, tag: number, type: number, count: number, value: number): void => {
+    view.setUint16(at, 1, isLittle);
+    view.setUint16(at + 2, tag, isLittle);
+    view.setUint16(at + 4, type, isLittle);
+    view.setUint32(at + 6, count, isLittle);
+    view.setUint32(at + 10, value, isLittle);
+  };
+  entry(8, 0x8769, 4, 1, 26);
+  entry(26, 0x9286, 7, 8 + body.length, 44);
+  block.set(ascii(code), 44);
+  block.set(body, 52);
+  return block;
+}
+
+const utf16 = (text: string, isLittle: boolean): Uint8Array => {
+  const view = new DataView(new ArrayBuffer(2 * text.length));
+  for (let i = 0; i < text.length; i++) view.setUint16(2 * i, text.charCodeAt(i), isLittle);
+  return new Uint8Array(view.buffer);
+};
+
+test('user comments without any Latin letter are read in the order of their block, as EXIF 2 has them', () => {
+  for (const isLittle of [true, false])
+    for (const text of ['дом', '一只猫', '한국어', 'قطة جميلة', '猫🐱が好き', 'été à la plage, Steps: 20'])
+      assert.equal(
+        readExif(commentBlock(isLittle, 'UNICODE', utf16(text, isLittle))).userComment,
+        text,
+        `${text} ${isLittle ? 'II' : 'MM'}`,
+      );
+});
+
+test('user comments in the other order, in UTF-8 and in the code of JIS are read', () => {
+  const read = (isLittle: boolean, code: string, body: Uint8Array) =>
+    readExif(commentBlock(isLittle, code, body)).userComment;
+  for (const isLittle of [true, false]) {
+    for (const text of ['cat', 'a cat, Steps: 20', '猫, Steps: 20, Sampler: Euler'])
+      assert.equal(read(isLittle, 'UNICODE', utf16(text, !isLittle)), text);
+    for (const text of ['дом', 'naïve café', '猫🐱が好き'])
+      assert.equal(read(isLittle, 'UNICODE', new TextEncoder().encode(text)), text);
+    // ISO 2022 JP: 猫
+    assert.equal(read(isLittle, 'JIS', Uint8Array.of(0x1b, 0x24, 0x42, 0x47, 0x2d, 0x1b, 0x28, 0x42)), '猫');
+    assert.equal(read(isLittle, 'JIS', ascii('cat')), 'cat');
+    assert.equal(read(isLittle, 'Unicode', utf16('猫', isLittle)), '猫');
+  }
+});

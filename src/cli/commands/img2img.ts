@@ -11,6 +11,7 @@ import { generationOptions, modelOptions, outputOptions } from '../generation-op
 import { required, text, UsageError } from '../options.ts';
 import { colorFlags, outpaintFlags } from '../picture-flags.ts';
 import { imageScaleFlag, strengthFlags } from '../request-flags.ts';
+import { isHiddenName } from '../../files/hidden-name.ts';
 
 const options = {
   init: text(
@@ -36,7 +37,9 @@ async function openInit(path: string): Promise<Image> {
 /** The pictures of a folder, by name; undefined for a file. Throws `UsageError` for a folder without any. */
 async function picturesIn(path: string): Promise<string[] | undefined> {
   if ((await whatIsAt(path)) !== 'folder') return undefined;
-  const names = (await readdir(path)).filter((name) => /^[^.].*\.(?:png|jpe?g|webp|gif)$/i.test(name)).sort();
+  const names = (await readdir(path))
+    .filter((name) => !isHiddenName(name) && /.\.(?:png|jpe?g|webp|gif)$/i.test(name))
+    .sort();
   if (names.length === 0) throw new UsageError(`${path} has no pictures (.png, .jpg, .webp, .gif).`);
   return names.map((name) => join(path, name));
 }

@@ -65,12 +65,24 @@ function withoutNuls(bytes: Uint8Array, unit: 1 | 2 = 1): Uint8Array {
 /** Letters and what follows words: what is read in a wrong encoding rarely has them. */
 const words = /[A-Za-z]{3}[ ,:]/;
 
-/** Text in UTF-8 where UTF-16 is meant: an odd length, or words with what follows words. A few letters may be both. */
+/** Characters that people write. What UTF-16 gives in the wrong byte order mostly has others: controls, private and rare ones, halves of pairs. */
+const written =
+  /[\t\n\r -~\u00a0-\u02ff\u0300-\u036f\u0370-\u05ff\u0600-\u06ff\u0900-\u0dff\u0e00-\u0eff\u10a0-\u10ff\u1e00-\u1fff\u2000-\u206f\u20a0-\u20bf\u2190-\u21ff\u2460-\u24ff\u2500-\u27bf\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\ufe0f\uff00-\uffef\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}]/gu;
+
+const unusual = (text: string): number => text.replace(written, '').length;
+
+/** What no text has: controls, private characters, halves of pairs. */
+const impossible = /(?![\t\n\r])[\p{Cc}\p{Co}\p{Cn}\p{Cs}]/u;
+
+/** Text in UTF-8 where UTF-16 is meant: an odd length, words with what follows words, or several characters beyond ASCII. A few letters may be both. */
 function asUtf8(bytes: Uint8Array): string | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (/[\0-\x08\x0b\x0c\x0e-\x1f]/.test(text)) return undefined;
-    return bytes.length % 2 === 1 || words.test(text) ? text : undefined;
+    const count = (pattern: RegExp): number => text.match(pattern)?.length ?? 0;
+    const beyond = count(/[^\0-\x7f]/gu);
+    const isMeant = beyond >= 3 || (beyond > 0 && count(/[A-Za-z ]/g) >= 6);
+    return bytes.length % 2 === 1 || isMeant || words.test(text) ? text : undefined;
   } catch {
     return undefined;
   }
@@ -78,32 +90,30 @@ function asUtf8(bytes: Uint8Array): string | undefined {
 
 /**
  * The text of a "UNICODE" comment. EXIF 2 means UCS-2 in the byte order of the block, but writers differ: piexif writes big-endian always,
- * others UTF-8. A byte order mark tells, else the bytes that are zero do.
+ * others UTF-8. A byte order mark tells, else what the other order, or UTF-8, would give tells.
  */
 function decodeUnicode(bytes: Uint8Array, littleBlock: boolean): string {
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return utf8(withoutNuls(bytes.subarray(3)));
   const mark = ((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0);
   if (mark === 0xfeff || mark === 0xfffe) return decodeUtf16(withoutNuls(bytes.subarray(2), 2), mark === 0xfffe);
   const body = withoutNuls(bytes, 2);
-  let zerosFirst = 0;
-  let zerosSecond = 0;
-  for (let i = 0; i + 1 < body.length; i += 2) {
-    if (body[i] === 0) zerosFirst++;
-    if (body[i + 1] === 0) zerosSecond++;
-  }
-  const plain = zerosFirst + zerosSecond === 0 ? asUtf8(withoutNuls(bytes)) : undefined;
+  const plain = body.includes(0) ? undefined : asUtf8(withoutNuls(bytes));
   if (plain !== undefined) return plain;
-  const asLittle = zerosSecond > zerosFirst ? decodeUtf16(body, true) : undefined;
-  // In a big-endian block only plausible words show that the text is little-endian.
-  return asLittle !== undefined && (littleBlock || words.test(asLittle)) ? asLittle : decodeUtf16(body, false);
+  const [own, other] = [decodeUtf16(body, littleBlock), decodeUtf16(body, !littleBlock)];
+  if (body.length >= 4 && /^[\t\n\r -~]*$/.test(other)) return other;
+  if (words.test(other) && !words.test(own)) return other;
+  // Most comments in big-endian blocks are piexif's, which are right.
+  if (!littleBlock) return impossible.test(own) && !impossible.test(other) ? other : own;
+  return unusual(other) < unusual(own) ? other : own;
 }
 
 /** A user comment by its eight-byte character code. */
 function decodeUserComment(bytes: Uint8Array, littleBlock: boolean): string {
   const code = utf8(withoutNuls(bytes.subarray(0, 8)));
   const body = bytes.subarray(8, 8 + longestText);
-  if (code === 'UNICODE') return decodeUnicode(body, littleBlock);
-  if (code === 'ASCII' || code === '') return utf8(withoutNuls(body));
+  if (code.trim().toUpperCase() === 'UNICODE') return decodeUnicode(body, littleBlock);
+  if (code === 'JIS' && body.includes(0x1b)) return new TextDecoder('iso-2022-jp').decode(withoutNuls(body));
+  if (code === 'ASCII' || code === 'JIS' || code === '') return utf8(withoutNuls(body));
   return utf8(withoutNuls(bytes.subarray(0, longestText)));
 }
 

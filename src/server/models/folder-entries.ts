@@ -4,6 +4,7 @@ import { readdir, realpath } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { whatIsAt } from '../../files/open-node.ts';
+import { isHiddenName } from '../../files/hidden-name.ts';
 
 export interface FolderEntry {
   /** The file's path from the folder, with `/`, without its ending. */
@@ -60,7 +61,7 @@ async function walk(
   visited.add(real);
   const names = await readdir(folder).catch(() => []);
   for (const name of names.sort()) {
-    if (name.startsWith('.') || entries.length >= maximumEntries) continue;
+    if (isHiddenName(name) || entries.length >= maximumEntries) continue;
     const file = inside === '' ? name : `${inside}/${name}`;
     const path = join(root, file);
     const ending = extname(name).toLowerCase();

@@ -29,6 +29,7 @@ import type { TrainingEvent } from '../loop-options.ts';
 import { lossVariantsOf, optimiserOf } from '../section-options.ts';
 import type { SetUp, TraineeContext } from '../set-up.ts';
 import type { Trainee } from '../trainee.ts';
+import { isHiddenName } from '../../files/hidden-name.ts';
 
 /** The file name of the result. */
 const outputNames: Readonly<Record<AdapterConfig['kind'], string>> = {
@@ -143,7 +144,7 @@ async function* makePriorPictures(
   { codec }: TraineeContext,
 ): AsyncGenerator<TrainingEvent, void, void> {
   await mkdir(folder, { recursive: true });
-  const there = (await readdir(folder)).filter((name) => /\.(?:png|jpe?g|webp)$/i.test(name));
+  const there = (await readdir(folder)).filter((name) => !isHiddenName(name) && /\.(?:png|jpe?g|webp)$/i.test(name));
   const names = new Set(there);
   let done = there.length;
   for (let i = 0; done < count; i++) {

@@ -8,12 +8,14 @@ import { lstat, readdir, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
+import { isHiddenName } from '../../files/hidden-name.ts';
 import { readFileOf } from '../../files/open-node.ts';
+import { decodeText, notUtf8 } from '../../files/text-encoding.ts';
 import { admClasses, folderClasses } from './adm-pictures.ts';
 import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource, SampleMetadata } from './sample.ts';
-import { captionBytes, decodeText, parseObject } from './sample-text.ts';
+import { captionBytes, parseObject } from './sample-text.ts';
 
 export interface FolderOptions {
   readonly problems: Problems;
@@ -40,21 +42,6 @@ const picture = /\.(?:png|jpe?g|jpe|jfif|webp|gif)$/i;
 const captionFile = /\.(?:txt|caption)$/i;
 const otherPicture = /\.(?:bmp|tiff?|avif|heic|heif|jxl|jp2|svg|ico|psd|tga|ppm|exr|dng|cr2|nef|arw)$/i;
 const otherTable = /(?:^|\/)metadata\.(?:csv|parquet|json)$/i;
-
-/** Made by systems and programs, not by people: as Hugging Face's folder loader, hidden names and the folders of archives and NAS devices. */
-const hidden = (name: string): boolean => name.startsWith('.') || systemFolders.has(name.toLowerCase());
-const systemFolders: ReadonlySet<string> = new Set([
-  '__macosx',
-  '@eadir',
-  '@recycle',
-  '@recently-snapshot',
-  '#recycle',
-  '#snapshot',
-  '$recycle.bin',
-  'recycler',
-  'system volume information',
-  'lost+found',
-]);
 
 /** The most bytes of a picture's metadata. */
 const recordBytes = 2 ** 20;
@@ -242,7 +229,7 @@ async function listFiles(root: string, below: string, problems: Problems): Promi
   const files: string[] = [];
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const name = below === '' ? entry.name : `${below}/${entry.name}`;
-    if (hidden(entry.name)) continue;
+    if (isHiddenName(entry.name)) continue;
     if (entry.isSymbolicLink()) problems.report('unsafe-name', name, `${name} is a link and is not followed.`);
     else if (entry.isDirectory()) for (const file of await listFiles(root, name, problems)) files.push(file);
     else if (entry.isFile()) files.push(name);
@@ -254,7 +241,7 @@ async function readTable(root: string, table: string, files: readonly string[], 
   const there = new Set(files);
   const folder = table.slice(0, table.lastIndexOf('/') + 1);
   const text = decodeText(await readFileOf('table of pictures', join(root, table), { within: root }));
-  if (text === undefined) throw new StableDiffusionError('file-corrupt', `${table} is not UTF-8. Save it as UTF-8.`);
+  if (text === undefined) throw notUtf8(table);
   const entries: (Entry & { readonly where: string; readonly row: SampleMetadata })[] = [];
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;

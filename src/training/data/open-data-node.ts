@@ -12,6 +12,7 @@ import type { SampleSource } from './sample.ts';
 import { isRemote, openRemoteShards, type ShardCache } from './remote-shards-node.ts';
 import { expandBraces, shardNames } from './shard-names-node.ts';
 import { webDataset } from './webdataset.ts';
+import { isHiddenName } from '../../files/hidden-name.ts';
 
 export interface OpenDataOptions {
   readonly problems: Problems;
@@ -72,7 +73,9 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const status = await stat(paths[0] as string).catch((cause: unknown) => {
     throw fileError(paths[0] as string, cause);
   });
-  const inFolder = status.isDirectory() ? (await readdir(path)).sort() : [];
+  const inFolder = status.isDirectory()
+    ? (await readdir(path)).filter((name) => !isHiddenName(name)).sort()
+    : [];
   const parquet = status.isDirectory()
     ? inFolder.filter((name) => name.endsWith('.parquet') && !isTableOf(name, inFolder)).map((name) => join(path, name))
     : paths.filter((name) => name.endsWith('.parquet'));

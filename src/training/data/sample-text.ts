@@ -12,19 +12,6 @@ export const captionCharacters = 2 ** 14;
 /** Levels of JSON that are read: deeper values overflow the stack when they are written again. */
 const deepest = 100;
 
-/** The text of a caption's bytes; undefined if they are neither UTF-8 nor, by their byte order mark, UTF-16. `isCut`: it may end within a character. */
-export function decodeText(bytes: Uint8Array, isCut = false): string | undefined {
-  const [a, b] = bytes;
-  const encoding = a === 0xff && b === 0xfe ? 'utf-16le' : a === 0xfe && b === 0xff ? 'utf-16be' : 'utf-8';
-  try {
-    const text = new TextDecoder(encoding, { fatal: true }).decode(bytes, { stream: isCut });
-    // UTF-16 without its mark, and UTF-32, are valid too, with a zero beside each letter.
-    return text.includes('\0') ? undefined : text;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Nesting depth of objects and lists in a JSON text, ignoring brackets in strings. */
 function depthOf(text: string): number {
   let depth = 0;

@@ -4,6 +4,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError } from '../../files/byte-source-node.ts';
+import { isHiddenName } from '../../files/hidden-name.ts';
 
 /** Expands a pattern with braces, in order. Numbers keep the width of the first. Throws `invalid-argument` for more than a million. */
 export function expandBraces(pattern: string): string[] {
@@ -34,7 +35,9 @@ export async function shardNames(pattern: string): Promise<string[]> {
       paths.push(path);
       continue;
     }
-    const names = (await readdir(path)).filter((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)).sort();
+    const names = (await readdir(path))
+      .filter((name) => !isHiddenName(name) && /\.(?:tar|tar\.gz|tgz)$/i.test(name))
+      .sort();
     if (names.length === 0)
       throw new StableDiffusionError('invalid-argument', `${path} holds no shards (.tar, .tar.gz).`);
     paths.push(...names.map((name) => join(path, name)));

@@ -6,10 +6,11 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { ByteSource } from '../../files/byte-source.ts';
+import { decodeText } from '../../files/text-encoding.ts';
 import { streamBytes } from './byte-stream.ts';
 import type { Problems } from './problems.ts';
 import type { PlacedSample, Sample, SampleMetadata, ShardedSource } from './sample.ts';
-import { captionBytes, decodeText, parseObject } from './sample-text.ts';
+import { captionBytes, parseObject } from './sample-text.ts';
 import { readTar } from './tar.ts';
 
 /** The files of one sample, by all that follows the key, in lower case: `jpg`, `txt`, `json`, `seg.png`. */
