@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readTextIfThere } from '../files/open-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
 import { type ControlModel, type ControlModelOptions, openControlModel } from './control-model.ts';
 import type { DenoisingModel } from './extended-denoiser.ts';
 
@@ -42,12 +43,18 @@ export async function loadControl(
   path: string,
   { imageEncoder, pool, ...options }: LoadControlOptions = {},
 ): Promise<ControlModel> {
-  const source = await openWeightsAt(path);
+  const opened: WeightSource[] = [];
+  const open = async (file: string): Promise<WeightSource> => {
+    const source = await openWeightsAt(file);
+    opened.push(source);
+    return source;
+  };
   try {
-    const encoder = imageEncoder === undefined ? undefined : await openWeightsAt(imageEncoder);
+    const source = await open(path);
+    const encoder = imageEncoder === undefined ? undefined : await open(imageEncoder);
     return openControlModel(model, source, { ...options, imageEncoder: encoder, pool: pool ?? (await poolsIn(path)) });
   } catch (error) {
-    await source.close();
+    for (const source of opened) await source.close();
     throw error;
   }
 }
