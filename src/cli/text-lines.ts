@@ -28,10 +28,7 @@ export async function* textLines(path: string, input: AsyncIterable<Uint8Array>)
   const add = (part: string): void => {
     length += part.length;
     if (length > longest)
-      throw new StableDiffusionError(
-        'too-large',
-        `${named} has a line of more than ${longest} characters.`,
-      );
+      throw new StableDiffusionError('too-large', `${named} has a line of more than ${longest} characters.`);
     parts.push(part);
   };
   const line = (): string => {

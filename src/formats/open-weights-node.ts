@@ -64,9 +64,7 @@ async function chooseFile(folder: string, variant: string | undefined): Promise<
   const found = candidates(variant).find((name) => there.has(name));
   if (found !== undefined) return found;
 
-  const weights = names
-    .filter((name) => !isHiddenName(name) && /\.(?:safetensors|bin|pt|pth|ckpt)$/.test(name))
-    .sort();
+  const weights = names.filter((name) => !isHiddenName(name) && /\.(?:safetensors|bin|pt|pth|ckpt)$/.test(name)).sort();
   if (variant === undefined) {
     const variants = new Set(
       names.flatMap((name) => /^[a-z_]+\.([A-Za-z0-9_]+)\.(?:safetensors|bin)$/.exec(name)?.[1] ?? []),

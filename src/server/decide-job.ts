@@ -155,7 +155,7 @@ function sizeOf(decision: Decision): { readonly width: number; readonly height: 
 function seedsOf({ context: { random }, draft, checks }: Decision, count: number, strength: number) {
   const listed = (field: 'seed' | 'subseed', step: number): PlainSeed[] => {
     const first = BigInt(seedOf(draft[field] ?? random(drawnSeedLimit)));
-    if (first + BigInt(count) > highestSeed)
+    if (first + BigInt((count - 1) * step) > highestSeed)
       throw invalidField(checks.at(field), 'ensure that the seeds of all pictures are below 2^64');
     return Array.from({ length: count }, (_, i) => plainSeed(first + BigInt(i * step)));
   };

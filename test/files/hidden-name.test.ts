@@ -65,5 +65,8 @@ test("AppleDouble files beside shards, databases, parts of models and a server's
 
   const models = folderOf(context, { '__MACOSX/a.safetensors': appleDouble, 'a.safetensors': appleDouble });
   const found = await folderEntries(models, { endings: new Set(['.safetensors']), what: 'models' });
-  assert.deepEqual(found.map(({ name }) => name), ['a']);
+  assert.deepEqual(
+    found.map(({ name }) => name),
+    ['a'],
+  );
 });

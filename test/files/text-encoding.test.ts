@@ -57,8 +57,7 @@ test('lines of standard input: characters cut by chunks stay whole, another enco
   async function* chunks(bytes: Buffer, size: number): AsyncGenerator<Uint8Array, void, void> {
     for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
   }
-  for (const bytes of Object.values(readable))
-    assert.deepEqual(await linesOf('-', chunks(bytes, 3)), ['café', '猫🐱']);
+  for (const bytes of Object.values(readable)) assert.deepEqual(await linesOf('-', chunks(bytes, 3)), ['café', '猫🐱']);
   await assert.rejects(linesOf('-', chunks(Buffer.from('café', 'latin1'), 3)), /Standard input is not UTF-8/);
 });
 
@@ -70,7 +69,10 @@ test("captions of COCO with a mark, and with Python's NaN", () => {
 });
 
 test("workflows as Python prints them: ComfyUI's is_changed is NaN", () => {
-  const made = parseExactJson('{"3": {"is_changed": [NaN], "a": -Infinity, "b": Infinity, "c": "NaN"}}', 'The workflow');
+  const made = parseExactJson(
+    '{"3": {"is_changed": [NaN], "a": -Infinity, "b": Infinity, "c": "NaN"}}',
+    'The workflow',
+  );
   assert.deepEqual(made, { 3: { is_changed: [null], a: null, b: null, c: 'NaN' } });
   for (const wrong of ['{"a": NaNs}', '{"a": nan}', '{NaN: 1}', '{"a": --Infinity}'])
     assert.throws(() => parseExactJson(wrong, 'The workflow'), { code: 'file-corrupt' });

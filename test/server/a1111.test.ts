@@ -285,5 +285,6 @@ test('seeds as in A1111: only -1 draws one; other negative seeds and those beyon
   };
   assert.deepEqual(await seedsOf(-5), [-5, -4]);
   assert.deepEqual(await seedsOf('18446744073709551610'), ['18446744073709551610', '18446744073709551611']);
+  assert.deepEqual(await seedsOf('18446744073709551614'), ['18446744073709551614', '18446744073709551615']);
   assert.notDeepEqual(await seedsOf(-1), await seedsOf(-1));
 });

@@ -186,13 +186,25 @@ test('HEAD is answered wherever GET is', async () => {
   }
 });
 
-test('a body may begin with a byte order mark', async () => {
-  const response = await fetch(`${server.url}/sdapi/v1/options`, {
+const optionsOf = (body: Buffer): Promise<Response> =>
+  fetch(`${server.url}/sdapi/v1/options`, {
     method: 'POST',
     headers: { ...alice, 'content-type': 'application/json' },
-    body: '\ufeff{"eta_ddim":0.5}',
+    body: Uint8Array.from(body),
   });
-  assert.equal(response.status, 200);
+
+test('a body may begin with a byte order mark', async () => {
+  const json = '\ufeff{"eta_ddim":0.5}';
+  for (const body of [Buffer.from(json), Buffer.from(json, 'utf16le'), Buffer.from(json, 'utf16le').swap16()])
+    assert.equal((await optionsOf(body)).status, 200);
+});
+
+test('a body in another encoding is refused, as by Python, not read with other letters', async () => {
+  for (const body of [Buffer.from('{"sd_model_checkpoint":"caf\xe9"}', 'latin1'), Buffer.from('{}', 'utf16le')]) {
+    const response = await optionsOf(body);
+    assert.equal(response.status, 422);
+    assert.match(await response.text(), /not UTF-8/);
+  }
 });
 
 test('an address that sends many wrong keys is refused for a while', async () => {

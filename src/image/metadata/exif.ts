@@ -67,7 +67,7 @@ const words = /[A-Za-z]{3}[ ,:]/;
 
 /** Characters that people write. What UTF-16 gives in the wrong byte order mostly has others: controls, private and rare ones, halves of pairs. */
 const written =
-  /[\t\n\r -~\u00a0-\u02ff\u0300-\u036f\u0370-\u05ff\u0600-\u06ff\u0900-\u0dff\u0e00-\u0eff\u10a0-\u10ff\u1e00-\u1fff\u2000-\u206f\u20a0-\u20bf\u2190-\u21ff\u2460-\u24ff\u2500-\u27bf\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\ufe0f\uff00-\uffef\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}]/gu;
+  /[\t\n\r -~\u00a0-\u05ff\u0600-\u06ff\u0900-\u0dff\u0e00-\u0eff\u10a0-\u10ff\u1e00-\u1fff\u2000-\u206f\u20a0-\u20bf\u2190-\u21ff\u2460-\u24ff\u2500-\u27bf\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef\p{Emoji}\p{Variation_Selector}]/gu;
 
 const unusual = (text: string): number => text.replace(written, '').length;
 

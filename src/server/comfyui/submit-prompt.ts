@@ -19,6 +19,7 @@ import type { ServerContext } from '../context.ts';
 import { isFinished, isWorkflowJob, type WorkflowJob, type WorkflowRequest } from '../job.ts';
 import type { Limits } from '../limits.ts';
 import { checkTexts, workOfGraph } from './prompt-work.ts';
+import { decodeText } from '../../files/text-encoding.ts';
 
 export type Submitted =
   | { readonly promptId: string; readonly number: number; readonly nodeErrors: Readonly<Record<string, NodeErrors>> }
@@ -46,7 +47,9 @@ function bodyOf(body: Uint8Array | undefined, mostValues: number): ExactObject {
   if (hasMoreValues(bytes, mostValues))
     throw new StableDiffusionError('too-large', `The workflow has more than ${mostValues} values.`);
   try {
-    const value = parseExactJson(bytes.toString('utf8'), 'The body');
+    const text = decodeText(bytes);
+    if (text === undefined) throw new StableDiffusionError('invalid-argument', 'The body is not UTF-8.');
+    const value = parseExactJson(text, 'The body');
     if (isExactObject(value)) return value;
   } catch (cause) {
     if (!(cause instanceof StableDiffusionError)) throw cause;

@@ -1,6 +1,7 @@
 /** Bodies of requests as FastAPI reads them: JSON by its name or without any name; what goes by another name is text, which no route takes for fields. */
 
 import type { FastifyInstance } from 'fastify';
+import { decodeText } from '../../files/text-encoding.ts';
 import { type ExactJson, parseExactJson } from '../../formats/exact-json.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
 
@@ -23,10 +24,6 @@ function isTooDeep(value: unknown): boolean {
 
 const refusal = (message: string, statusCode = 400): Error => Object.assign(new Error(message), { statusCode });
 
-/** Some clients send a byte order mark, which Python's JSON accepts. */
-const withoutMark = (body: Buffer): Buffer =>
-  body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body;
-
 /** A whole number that a number of JavaScript may not hold. Its digits may also be part of a text: then nothing changes. */
 const large = /[:,[\s]-?\d{16,40}[\s,}\]]/;
 
@@ -48,12 +45,13 @@ function exactly(text: string, value: unknown): unknown {
 }
 
 /** A body without content is none: clients post `interrupt` with a JSON content type and nothing in it. */
-function parseJson(given: Buffer, mostValues: number): unknown {
-  const body = withoutMark(given);
-  if (body.length === 0) return undefined;
+function parseJson(body: Buffer, mostValues: number): unknown {
   if (hasMoreValues(body, mostValues))
     throw refusal(`The body has more than ${mostValues} values. Only lists that no route reads are so long.`, 413);
-  const text = body.toString('utf8');
+  // As Python's JSON: UTF-8 with or without its mark, UTF-16 with it, and no guess at what else it may be.
+  const text = decodeText(body);
+  if (text === undefined) throw refusal('The body is not UTF-8.');
+  if (text === '') return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);

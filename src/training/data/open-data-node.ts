@@ -73,9 +73,7 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const status = await stat(paths[0] as string).catch((cause: unknown) => {
     throw fileError(paths[0] as string, cause);
   });
-  const inFolder = status.isDirectory()
-    ? (await readdir(path)).filter((name) => !isHiddenName(name)).sort()
-    : [];
+  const inFolder = status.isDirectory() ? (await readdir(path)).filter((name) => !isHiddenName(name)).sort() : [];
   const parquet = status.isDirectory()
     ? inFolder.filter((name) => name.endsWith('.parquet') && !isTableOf(name, inFolder)).map((name) => join(path, name))
     : paths.filter((name) => name.endsWith('.parquet'));

@@ -3,6 +3,7 @@
 import { StableDiffusionError } from '../../../errors.ts';
 import { hasMoreValues } from '../../admission/count-values.ts';
 import type { Answer } from '../../http/route.ts';
+import { decodeText } from '../../../files/text-encoding.ts';
 
 /** The answer. */
 export const rawJson = (text: string): Extract<Answer, { bytes: Uint8Array }> => ({
@@ -20,7 +21,7 @@ export function objectOf(body: Uint8Array | undefined): Readonly<Record<string, 
   if (hasMoreValues(Buffer.from(body.buffer, body.byteOffset, body.byteLength), mostValues))
     throw new StableDiffusionError('too-large', `The body has more than ${mostValues} values.`);
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    const value: unknown = JSON.parse(decodeText(body) ?? '');
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
   } catch {
     // told below
