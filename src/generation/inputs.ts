@@ -30,6 +30,8 @@ export interface GenerationInputs {
    * the start noise where `startNoise` is given. A record does not hold them.
    */
   readonly noiseSource?: GivenNoise | undefined;
+  /** Changes each picture after it was decoded and checked, before its colours are corrected and it is marked; the index is its place in the batch. A record does not hold it. */
+  readonly retouch?: ((image: Image<3>, index: number) => Image<3> | Promise<Image<3>>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

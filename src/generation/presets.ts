@@ -29,6 +29,8 @@ export const presets = {
     models: 'Hyper-SD and TCD-LoRA',
     settings: { sampler: 'tcd', steps: 4, guidanceScale: 1, eta: 0.3 },
   },
+  /** Wang et al. 2024 (arXiv 2405.18407), the files for small guidance: DDIM from the last timestep, which is Euler's method on these levels. */
+  pcm: { models: 'PCM-LoRA (small CFG) with 4 steps', settings: { ...few, sampler: 'euler', steps: 4 } },
   /** Any model, with a solver of second order: fewer steps than the default's, at little loss. */
   fast: { models: 'any model', settings: { sampler: 'dpmpp-2m', schedule: 'karras', steps: 15, guidanceScale: 6 } },
 } as const satisfies Readonly<Record<string, Preset>>;

@@ -88,6 +88,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   const {
     startNoise,
     noiseSource,
+    retouch,
     encoded,
     signal,
     sampler,
@@ -111,6 +112,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   if (startNoise !== undefined) checkTensor('startNoise', startNoise, 4);
   if (noiseSource !== undefined && typeof noiseSource.normal !== 'function')
     refuse('noiseSource', 'an object with convention and normal');
+  if (retouch !== undefined && typeof retouch !== 'function') refuse('retouch', 'a function of a picture');
   if (encoded !== undefined) checkEncoded(encoded);
   if (signal !== undefined && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal');
   const controls = splitControls({ control, imagePrompts });
@@ -141,6 +143,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     inputs: {
       startNoise,
       noiseSource,
+      retouch,
       encoded,
       signal,
       image,

@@ -101,7 +101,11 @@ export async function finishPictures(
   const { request, batches, sampling, width, height, start, controls } = plan;
   const decoded = await decodeBatch(plan, latent);
   const raw = (await controls?.revise(decoded)) ?? decoded;
-  const { images: checked, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
+  const { images: decodedImages, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
+  const { retouch } = plan.inputs;
+  const checked: Image<3>[] = [];
+  for (const [i, image] of decodedImages.entries())
+    checked.push(retouch && !flagged?.[i] ? await retouch(image, i) : image);
   const { colors } = start;
   const images = colors ? checked.map((image, i) => (flagged?.[i] ? image : correctColors(image, colors))) : checked;
   const facts = await factsOf(plan);

@@ -65,7 +65,7 @@ test("the page has the presets of samplers that it offers, by A1111's labels", (
   const offered = offeredPresets(samplerLabels);
   assert.deepEqual(
     offered.map(({ name }) => name),
-    ['lcm', 'turbo', 'lightning', 'fast'],
+    ['lcm', 'turbo', 'lightning', 'pcm', 'fast'],
   );
   for (const { name, settings } of offered) {
     const own: Preset['settings'] = presets[name as keyof typeof presets].settings;
@@ -74,6 +74,6 @@ test("the page has the presets of samplers that it offers, by A1111's labels", (
   }
   assert.deepEqual(
     offeredPresets(['Euler']).map(({ name }) => name),
-    ['lightning'],
+    ['lightning', 'pcm'],
   );
 });

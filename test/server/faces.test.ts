@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { correctColors } from '../../src/image/color-correction.ts';
 import type { Image } from '../../src/image/image.ts';
 import { readFaceDetector, readFaceRestorer } from '../../src/models/faces/index.ts';
 import { elementCount, float32, type Tensor } from '../../src/tensor/tensor.ts';
@@ -122,4 +123,16 @@ test('with the networks, the routes restore faces as the library does', async (c
   assert.match(String(info['infotexts']), /Seed: 1, Face restoration: CodeFormer, Size: 64x64/);
   const other = { ...prompt, restore_faces: true, override_settings: { face_restoration_model: 'GFPGAN' } };
   assert.match(String(infoOf(await ask('txt2img', other))['warnings']), /GFPGAN is not supported/);
+
+  // As modules/processing.py: faces first, then the colours.
+  const from = { ...prompt, init_images: [extras.image], denoising_strength: 0.9 };
+  const drawn = (await decode((await ask('img2img', from)).images[0] ?? '')) as Image<3>;
+  const both = {
+    ...from,
+    restore_faces: true,
+    override_settings: { code_former_weight: 0.2, img2img_color_correction: true },
+  };
+  const faces = { ...drawn, data: await restored(drawn, { weight: 0.2 }) };
+  const corrected = correctColors(faces, picture);
+  assert.deepEqual((await decode((await ask('img2img', both)).images[0] ?? '')).data, corrected.data);
 });

@@ -17,7 +17,7 @@ import { checkSteps, spend } from './spend.ts';
 import { inTurns } from './turns.ts';
 import { type ChunkContext, type Picture, picturesOf } from './work.ts';
 
-/** Runs the second pass, if any, restores faces if asked, and stores the picture. */
+/** Runs the second pass, if any, and stores the picture. */
 export async function finishPicture(
   picture: Picture,
   made: GeneratedImage,
@@ -30,11 +30,11 @@ export async function finishPicture(
   if (request.hires && !flagged) {
     const better = await makeSecondPass(picture, request.hires, { made: image, latent }, chunkContext);
     if (better) ({ image, record, flagged } = better);
+    else image = await withRestoredFaces(picture, image, chunkContext);
   }
   if (work.stop === 'cancel') return;
   const { overlay } = picturesOf(picture);
   const { shownMask } = made;
-  if (!flagged) image = await withRestoredFaces(picture, image, chunkContext);
   const above = overlay && shownMask ? withShownMask(overlay, shownMask) : overlay;
   const whole = above && !flagged ? await composeOffThread(above, image) : image;
   await storePicture(picture, whole, { record, flagged }, chunkContext);
@@ -42,11 +42,13 @@ export async function finishPicture(
 
 /** A1111's "hires. fix". Undefined if it was stopped before its end. */
 async function makeSecondPass(
-  { work, index }: Picture,
+  picture: Picture,
   hires: NonNullable<JobRequest['hires']>,
   first: Omit<FirstPass, 'controls'>,
-  { context, model, signal }: ChunkContext,
+  chunkContext: ChunkContext,
 ): Promise<GeneratedImage | undefined> {
+  const { work, index } = picture;
+  const { context, model, signal } = chunkContext;
   const { job } = work;
   const { request, owner, id } = job;
   // A1111 changes the model and the LoRAs between the passes where the second has others.
@@ -55,7 +57,9 @@ async function makeSecondPass(
   try {
     const other = loaded?.model ?? model;
     const controls = await work.controls?.optionsFor(other, 'second');
-    const again = await secondPass(other, { request, index }, hires, { ...first, controls }, context.policy, signal);
+    const retouch: FirstPass['retouch'] = (image) => withRestoredFaces(picture, image, chunkContext);
+    const start = { ...first, controls, retouch };
+    const again = await secondPass(other, { request, index }, hires, start, context.policy, signal);
     const events = inTurns(again, {
       turns: context.turns,
       owner,

@@ -37,6 +37,7 @@ export interface JobImages {
   readonly image?: Image;
   readonly mask?: Image;
   readonly controls?: ControlOptions | undefined;
+  readonly retouch?: TextToImageOptions['retouch'];
 }
 
 /** Fields that the request of a run takes from the first picture's job: a run is of jobs that have them in common. */
@@ -94,7 +95,7 @@ function maskSettings(
 export function pipelineOf(
   { model, refiner }: RunModels,
   pictures: readonly PictureOf[],
-  { image, mask, controls }: JobImages,
+  { image, mask, controls, retouch }: JobImages,
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Pipeline {
@@ -107,6 +108,7 @@ export function pipelineOf(
     width,
     height,
     refiner,
+    retouch,
     signal,
     ...controls,
     ...(task === 'txt2img' ? {} : { strength, strengthRule, image, colorCorrection }),
@@ -131,6 +133,7 @@ export interface FirstPass {
   /** [1, c, h, w] */
   readonly latent: Tensor<'float32'>;
   readonly controls: ControlOptions | undefined;
+  readonly retouch?: TextToImageOptions['retouch'];
 }
 
 /** A1111's "hires. fix": the enlarged picture, or the enlarged latent, is the start of a second pass, which may have another prompt and another sampler. */
@@ -138,7 +141,7 @@ export async function secondPass(
   model: Model,
   { request, index }: PictureOf,
   hires: NonNullable<JobRequest['hires']>,
-  { made, latent, controls }: FirstPass,
+  { made, latent, controls, retouch }: FirstPass,
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Promise<Pipeline> {
@@ -181,6 +184,7 @@ export async function secondPass(
     // As A1111's second pass: all its steps, from the strength's place in a longer schedule.
     strengthRule: 'all',
     ...controls,
+    retouch,
     signal,
   });
 }

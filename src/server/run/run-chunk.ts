@@ -8,7 +8,7 @@ import type { PipelineEvent } from '../../pipelines/events.ts';
 import { takeBatch } from '../../tensor/batches.ts';
 import { workOfStep } from '../admission/work.ts';
 import { finishPicture, storePicture } from './finish-picture.ts';
-import { pipelineOf } from './pipeline-of.ts';
+import { type JobImages, pipelineOf } from './pipeline-of.ts';
 import { withRestoredFaces } from './restored-faces.ts';
 import { checkSteps, spend } from './spend.ts';
 import { inTurns, type TurnUse } from './turns.ts';
@@ -24,7 +24,13 @@ export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkCon
   for (const work of new Set(chunk.map((picture) => picture.work))) work.skip = false;
   try {
     const controls = await first.work.controls?.optionsFor(chunkContext.model, 'first');
-    const images = { ...picturesOf(first), controls };
+    // Of a run of two passes the faces of the second are restored (`finish-picture.ts`).
+    const retouch: JobImages['retouch'] = (image, index) => {
+      const picture = chunk[index];
+      const isLast = picture && left.has(picture) && !picture.work.job.request.hires;
+      return isLast ? withRestoredFaces(picture, image, chunkContext) : image;
+    };
+    const images = { ...picturesOf(first), controls, retouch };
     const pipeline = pipelineOf(chunkContext, pictures, images, context.policy, signal);
     for await (const event of inTurns(pipeline, useOf(chunk, first.work.job.owner, chunkContext))) {
       if (event.kind === 'step') {
