@@ -1,7 +1,7 @@
 /** Preprocessors from the command line and as a library: which there are, what they refuse, a network's file. The pixels are in test/parity. */
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
@@ -69,6 +69,8 @@ test('sd preprocess writes the map, lists the preprocessors, and asks for the fi
   assert.equal(made.code, 0, made.err);
   const map = await openImage(path);
   assert.deepEqual([map.width, map.height], [85, 64]);
+  const twice = await sd(['preprocess', 'invert', picture, join('elsewhere', basename(picture))]);
+  assert.deepEqual([twice.code, /would both be written to/.test(twice.err)], [2, true], twice.err);
   const list = await sd(['preprocess', '--list']);
   assert.match(list.out, /^canny · Canny Low Threshold 1 to 255 \(100\) · Canny High Threshold 1 to 255 \(200\)$/m);
   const surplus = await sd(['preprocess', 'invert', picture, '--threshold-b', '1']);

@@ -1,8 +1,7 @@
 /** `sd preprocess`: the map of a picture for a control network or an adapter. */
 
-import { join, parse } from 'node:path';
+import { join } from 'node:path';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
-import { openImage, saveImageFile } from '../../pipelines/image-files-node.ts';
 import {
   annotators,
   createAnnotator,
@@ -13,9 +12,9 @@ import {
   preprocessors,
   readAnnotator,
 } from '../../preprocessors/index.ts';
+import { changePictures, resultOptions, resultPaths } from '../change-pictures.ts';
 import { defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
-import { excluding } from '../needed-options.ts';
 import { flag, integer, number, text, UsageError } from '../options.ts';
 
 const options = {
@@ -24,12 +23,10 @@ const options = {
   thresholdA: number(['--threshold-a'], "the preprocessor's first number, such as canny's low threshold"),
   thresholdB: number(['--threshold-b'], "the preprocessor's second number"),
   seed: integer(['--seed'], 'seed of shuffle (default: 0)', { min: 0, max: 2 ** 32 - 1 }),
-  outdir: excluding(text(['--outdir'], 'DIR', 'folder for the results (default: outputs/maps)'), '--output'),
-  output: text(['--output', '-o'], 'FILE', 'path of the result, for one picture'),
   list: flag(['--list'], 'list the preprocessors with their numbers and files'),
   device: engineOptions.device,
   threads: engineOptions.threads,
-  json: flag(['--json'], 'print one JSON object for each picture'),
+  ...resultOptions('outputs/maps'),
 };
 
 /** One line for each preprocessor: name, numbers, file. */
@@ -72,8 +69,9 @@ export const preprocess = defineCommand({
     }
     if (name === undefined || pictures.length === 0)
       throw new UsageError('give a preprocessor and a picture, or --list.');
-    if (output !== undefined && pictures.length > 1) throw new UsageError('--output takes one picture; use --outdir.');
     const chosen = preprocessorNamed(name);
+    const where = { output, outdir, suffix: `-${chosen.name}` };
+    resultPaths(pictures, where);
     checkNumbers(chosen, { a, b });
     if (chosen.network === undefined && model !== undefined)
       throw new UsageError(`--model: the preprocessor ${name} needs no file.`);
@@ -85,16 +83,11 @@ export const preprocess = defineCommand({
     const weights = model === undefined ? undefined : readAnnotator(await openWeightsAt(model));
     await using engine = weights && (await startEngine(values, context));
     await using annotator: OpenAnnotator | undefined = weights && engine && createAnnotator(engine, weights);
-    for (const picture of pictures) {
-      const image = await openImage(picture);
-      const map = await preprocessPicture(chosen, image, { resolution, a, b, seed, signal }, annotator);
-      const path = output ?? join(outdir, `${parse(picture).name}-${chosen.name}.png`);
-      await saveImageFile(path, map, { signal });
-      const { width, height } = map;
-      context.out.write(
-        values.json ? `${JSON.stringify({ path, width, height, preprocessor: chosen.name })}\n` : `${path}\n`,
-      );
-    }
+    await changePictures(context, pictures, { ...where, json: values.json }, async (picture) => {
+      const image = await preprocessPicture(chosen, picture, { resolution, a, b, seed, signal }, annotator);
+      const { width, height } = image;
+      return { image, facts: { width, height, preprocessor: chosen.name } };
+    });
     return 0;
   },
 });
