@@ -18,7 +18,6 @@ const tables: Readonly<Record<string, string>> = {
 
 /** Files that are to be split, or that hold functions that are. */
 const toShorten: readonly string[] = [
-  'bench/server-load.ts',
   'test/parity/readers/lineage-parts.ts',
   'test/parity/readers/adapters.ts',
   'test/parity/readers/lucid.ts',

@@ -145,6 +145,16 @@ export const takingChecks: readonly QueueCheck[] = [
     },
   },
   {
+    title: 'small jobs count by their work too',
+    run: async (queue) => {
+      for (let i = 0; i < 4; i++) await queue.add(newJob({ owner: 'long' }, { steps: 8 }), admission);
+      for (let i = 0; i < 12; i++) await queue.add(newJob({ owner: 'short' }, { steps: 2 }), admission);
+      const owners: string[] = [];
+      for (let i = 0; i < 10; i++) owners.push((await takeOne(queue)).owner);
+      assert.equal(owners.filter((owner) => owner === 'short').length, 8, owners.join());
+    },
+  },
+  {
     title: 'a job of many pictures counts as many',
     run: async (queue) => {
       const pictures = (count: number): Partial<JobRequest> => ({

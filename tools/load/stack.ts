@@ -11,8 +11,8 @@ const program = join(import.meta.dirname, '../../dist/cli/main.js');
 export interface Stack {
   readonly url: string;
   readonly workers: number;
-  /** Kills one worker and starts another. */
-  killWorker(): Promise<void>;
+  /** Kills one worker and starts another. False without workers. */
+  killWorker(): Promise<boolean>;
   /** Peak memory of the server, in bytes. */
   memory(): number;
   stop(): void;
@@ -81,11 +81,12 @@ export async function startStack(keys: readonly string[], workers: number, optio
     workers: working.length,
     async killWorker() {
       const [worker] = working.splice(Math.floor(Math.random() * working.length), 1);
-      if (!worker) return;
+      if (!worker) return false;
       worker.removeAllListeners('exit');
       children.delete(worker);
       worker.kill('SIGKILL');
       await startWorker();
+      return true;
     },
     memory: () => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1] ?? 0),
     stop() {

@@ -5,7 +5,10 @@
  */
 
 export interface FairShare {
-  /** The caller that received least work. The first of those with equal work. Undefined for an empty list. */
+  /**
+   * The caller that received least work. The first of those with equal work. Undefined for an empty list. Virtual time moves to what that
+   * caller has received. Jobs that share its run do not move it: one caller's many would carry time, and all who come back, far ahead.
+   */
   next(owners: Iterable<string>): string | undefined;
   /** A caller receives work. A negative number gives back what was charged and not done. */
   charge(owner: string, work: number): void;
@@ -22,13 +25,11 @@ export function createFairShare(begun: Iterable<readonly [owner: string, work: n
     next(owners) {
       let best: string | undefined;
       for (const owner of owners) if (best === undefined || received(owner) < received(best)) best = owner;
+      if (best !== undefined) time = received(best);
       return best;
     },
     charge(owner, work) {
-      const start = received(owner);
-      // Giving back does not move time.
-      if (work > 0) time = start;
-      ends.set(owner, start + work);
+      ends.set(owner, received(owner) + work);
     },
   };
 }

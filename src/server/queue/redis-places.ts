@@ -10,15 +10,15 @@ import type { Bull, RedisConnection } from './redis-connection.ts';
 import { admitScript } from './redis-scripts.ts';
 import { readTurns, type Turn, withJob } from './redis-turns.ts';
 
-/** Work in one unit of a start tag: one step of 128 x 128 with guidance, twice. BullMQ's priorities are whole numbers. */
-const workPerTag = 2 ** 16;
+/** Work in one unit of a start tag: a step of 64 x 64 with guidance. BullMQ has whole numbers for priorities; the sums keep their fractions. */
+const workPerTag = 2 ** 13;
 
 /** BullMQ's priorities end at 2^21. Tags that come near are counted from the present virtual time again. */
 const lastTag = 2 ** 21 - 2;
 
 /** Takes a job in and gives its priority for BullMQ. Throws `busy`. */
 export async function placeOf(connection: RedisConnection, job: NewJob, admission: Admission): Promise<number> {
-  const cost = Math.max(1, Math.round(workOfJob(job) / workPerTag));
+  const cost = workOfJob(job) / workPerTag;
   const start = await admit(connection, job, cost, admission);
   const tag = start > lastTag ? start - (await rebase(connection)) : start;
   return 1 + (await giveTurn(connection, job, Math.min(tag, lastTag)));

@@ -2,7 +2,7 @@
 
 /**
  * Admission and start tag. KEYS: wait, prioritized, delayed, open jobs of the owner, ends, time. ARGV: queue length, jobs of one caller,
- * owner, cost, id, now. Gives 0 and the tag, 1 and the jobs that wait, or 2 and the caller's open jobs.
+ * owner, cost, id, now. Gives 0 and the tag without its fraction, 1 and the jobs that wait, or 2 and the caller's open jobs.
  */
 export const admitScript = `
 local queued = redis.call('LLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3])
