@@ -8,7 +8,9 @@ import { dirname, extname, join } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { fileError } from '../files/byte-source-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
+import { whatIsAt } from '../files/open-node.ts';
 import { checkFree, removeHalfWritten } from '../files/write-file-node.ts';
+import { UsageError } from './options.ts';
 
 /** Writes a file. Throws `file-exists` where the name is taken and `replace` is false. */
 export type Save = (path: string, replace: boolean) => Promise<unknown>;
@@ -48,6 +50,8 @@ export async function pictureFiles(options: {
 }
 
 async function namedFiles(output: string, count: number, replace: boolean): Promise<PictureFiles> {
+  if (/[\\/]$/.test(output) || (await whatIsAt(output)) === 'folder')
+    throw new UsageError(`--output names one file, and ${output} is a folder. Give --outdir ${output} instead.`);
   await makeFolder(dirname(output));
   await removeHalfWritten(dirname(output));
   const nameOf = (number: number): string => (count === 1 ? output : numbered(output, number));

@@ -4,7 +4,7 @@
  */
 
 import { parseYaml } from '../config/yaml.ts';
-import { nearNames } from '../diffusion/near-names.ts';
+import { nearNames } from '../config/near-names.ts';
 import { readTextOf } from '../files/open-node.ts';
 import { type Option, type OptionTable, UsageError } from './options.ts';
 

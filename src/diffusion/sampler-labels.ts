@@ -36,6 +36,9 @@ export function schedulerLabel(name: string): string {
   return schedulerRows.find((row) => namesOf(row).some((known) => isSame(known, name)))?.[1] ?? name;
 }
 
+/** Whether A1111 has a schedule of this label. */
+export const isSchedulerLabel = (label: string): boolean => schedulerRows.some((row) => row[1] === label);
+
 export interface SamplerLabels {
   readonly sampler: string;
   /** "Automatic" where none is named. */

@@ -8,7 +8,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
-import { nearNames } from './near-names.ts';
+import { nearNames } from '../config/near-names.ts';
 import type { Sampler, SamplerSettings } from './sampler.ts';
 import { findSampler, samplers } from './samplers/index.ts';
 import { findSigmaSchedule, type SigmaScheduleName, sigmaSchedules } from './sigma-schedules/index.ts';
@@ -207,13 +207,24 @@ function peerSampling(
   return row && { row, schedule: split.schedule };
 }
 
+/** The spacing of a sampler over timesteps. Throws for what it would not read. */
+function ownSpacing(name: string, { name: sampler, spacings = [] }: Sampler): string {
+  const found = spacings.find((spacing) => spacing.toLowerCase() === name.toLowerCase());
+  if (found) return found;
+  const own = spacings.length > 0 ? `takes ${spacings.join(', ')}` : 'spaces its steps in one way and takes none';
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `Unknown spacing ${JSON.stringify(name)}: the sampler ${sampler} ${own}. Samplers of sigmas, such as euler and dpmpp-2m, take ${Object.keys(sigmaSchedules).join(', ')}.`,
+  );
+}
+
 function resolveSchedule(
   name: string | undefined,
   peer: SamplerPeer | undefined,
-  space: Sampler['space'],
+  sampler: Sampler,
 ): string | undefined {
   if (name === undefined || name.toLowerCase() === 'automatic') return undefined;
-  if (space === 'timestep') return name; // the sampler checks its own spacings
+  if (sampler.space === 'timestep') return ownSpacing(name, sampler);
   const label = name.toLowerCase();
   const found =
     (peer === 'a1111' && Object.hasOwn(a1111Schedules, label) ? a1111Schedules[label] : undefined) ??
@@ -271,8 +282,8 @@ export function namedSampling(name: string, options: SamplerNameOptions = {}): N
     return {
       sampler,
       schedule:
-        resolveSchedule(options.schedule, peer, sampler.space) ??
-        resolveSchedule(found.schedule, peer, sampler.space) ??
+        resolveSchedule(options.schedule, peer, sampler) ??
+        resolveSchedule(found.schedule, peer, sampler) ??
         row.schedule,
       discardNextToLastSigma: row.discard ?? false,
       settings: row.settings ?? {},
@@ -285,8 +296,7 @@ export function namedSampling(name: string, options: SamplerNameOptions = {}): N
   if (!sampler) throw unknownSampler(name);
   const inName = looseMatch(wanted) ? undefined : split.schedule;
   const schedule =
-    resolveSchedule(options.schedule, options.peer, sampler.space) ??
-    resolveSchedule(inName, options.peer, sampler.space);
+    resolveSchedule(options.schedule, options.peer, sampler) ?? resolveSchedule(inName, options.peer, sampler);
   return {
     sampler,
     schedule,

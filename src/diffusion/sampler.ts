@@ -162,6 +162,8 @@ export interface Sampler {
   readonly choosesSteps?: boolean | undefined;
   /** Samplers in sigma space: name of the schedule if a request names none. */
   readonly schedule?: string | undefined;
+  /** Samplers in timestep space: names of the spacings that a request may name. Default none: it has one of its own. */
+  readonly spacings?: readonly string[] | undefined;
   /** It reads the setting `timesteps`. Default false. */
   readonly takesTimesteps?: boolean | undefined;
   /** It reads a request's `quantize`. Default false. */

@@ -81,7 +81,8 @@ export function evaluateDenoiser(denoise: Denoiser, signal?: AbortSignal): Evalu
 }
 
 /** How DPM-Solver and UniPC spread their steps: evenly in time, in its square root, or in log SNR. */
-export type SolverSpacing = 'time_uniform' | 'time_quadratic' | 'logSNR';
+export type SolverSpacing = (typeof solverSpacings)[number];
+export const solverSpacings = ['time_uniform', 'time_quadratic', 'logSNR'] as const;
 
 export interface ContinuousTime {
   /** The point at t in [1 / T, 1]; the k-th trained timestep is t = (k + 1) / T. */

@@ -9,7 +9,8 @@ import { StableDiffusionError } from '../errors.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 
 /** `uniform` and `quad` are CompVis's; `a1111` is uniform with the last timestep put on T - 1 where it would lie beyond. */
-export type DdimSpacing = 'uniform' | 'quad' | 'a1111';
+export type DdimSpacing = (typeof ddimSpacings)[number];
+export const ddimSpacings = ['uniform', 'quad', 'a1111'] as const;
 
 function checkSteps(steps: number): void {
   if (!Number.isSafeInteger(steps) || steps < 1) {

@@ -1,5 +1,7 @@
 /** Translates system errors about a file to the library's errors. */
 
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 
 const reasons: Readonly<Record<string, string>> = {
@@ -38,10 +40,10 @@ export function fileError(path: string, cause: unknown): StableDiffusionError {
 /** Why a file or folder could not be written. Errors of our own pass. */
 export function writeError(path: string, cause: unknown): StableDiffusionError {
   if (cause instanceof StableDiffusionError) return cause;
-  if (systemCode(cause) === 'ENOENT')
-    return new StableDiffusionError('file-not-found', `${path} could not be written: its folder does not exist.`, {
-      cause,
-    });
+  if (systemCode(cause) === 'ENOENT') {
+    const why = existsSync(dirname(path)) ? 'its folder takes no new files' : 'its folder does not exist';
+    return new StableDiffusionError('file-not-found', `${path} could not be written: ${why}.`, { cause });
+  }
   const reason = reasonOf(cause);
   return new StableDiffusionError('file-access', `${path} could not be written: ${reason}.`, { cause });
 }

@@ -1,7 +1,7 @@
 /** A request of any origin, checked: complete with its defaults, or refused by the name of the field that is wrong. */
 
 import type * as z from 'zod';
-import { nearNames } from '../diffusion/near-names.ts';
+import { nearNames } from '../config/near-names.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { type GenerationRequest, requestSchema, requestSchemas, type RequestOf, type Task } from './request.ts';
 

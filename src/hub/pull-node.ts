@@ -13,6 +13,7 @@ import { authorization, fileAddress, hubRevision } from './hub-api-node.ts';
 import type { HubFile } from './hub-file.ts';
 import { keepRef, keptModels, knownCommit, linkBlob, type RepositoryCache, repositoryCache } from './hub-cache-node.ts';
 import { type HubSettings, hubSettings } from './hub-settings.ts';
+import { missingModel } from './missing-model-node.ts';
 import { decoded, type ModelName, parseModelName } from './model-name.ts';
 
 export interface PullOptions {
@@ -34,14 +35,18 @@ export function ownHubSettings(environment: Readonly<Record<string, string | und
 }
 
 /**
- * The path of a model that is given by path or by name. What lies at the path counts first; a text that can only be a path is given back.
- * @throws `not-found`, `forbidden`, `network`, `file-corrupt`, `invalid-argument`, `aborted`
+ * The path of a model that is given by path or by name. What lies at the path counts first; a text that can only be a path is given back,
+ * unless a file or a name is near that may be meant.
+ * @throws `file-not-found`, `not-found`, `forbidden`, `network`, `file-corrupt`, `invalid-argument`, `aborted`
  */
 export async function modelPath(given: string, options: PullOptions = {}): Promise<string> {
   if ((await whatIsAt(given)) !== undefined) return given;
   const name = parseModelName(given);
+  const mayBePath = name === undefined || (name.kind === 'hub' && given === name.repository);
+  if (!mayBePath) return pullModel(name, given, options);
+  const missing = await missingModel(given);
+  if (missing) throw missing;
   if (name === undefined) return given;
-  if (name.kind !== 'hub' || given !== name.repository) return pullModel(name, given, options);
   return pullModel(name, given, options).catch((error: unknown) => {
     // `a/b` may have been meant as a path.
     if (!(error instanceof StableDiffusionError) || !['not-found', 'forbidden', 'network'].includes(error.code))

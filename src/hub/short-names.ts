@@ -30,6 +30,12 @@ export const shortNames: Readonly<Record<string, ShortName>> = {
     licence: openRail,
     bytes: 5.5e9,
   },
+  sdxl: {
+    name: 'hf:stabilityai/stable-diffusion-xl-base-1.0/sd_xl_base_1.0.safetensors',
+    what: 'Stable Diffusion XL 1.0',
+    licence: 'CreativeML Open RAIL++-M',
+    bytes: 6.94e9,
+  },
   'instruct-pix2pix': {
     name: 'hf:timbrooks/instruct-pix2pix',
     what: 'InstructPix2Pix: pictures changed by an instruction',
@@ -41,6 +47,12 @@ export const shortNames: Readonly<Record<string, ShortName>> = {
     what: 'LoRA for pictures in 4 steps',
     licence: openRail,
     bytes: 1.35e8,
+  },
+  'lcm-lora-sdxl': {
+    name: 'hf:latent-consistency/lcm-lora-sdxl/pytorch_lora_weights.safetensors',
+    what: 'LoRA for pictures of SDXL in 4 steps',
+    licence: 'CreativeML Open RAIL++-M',
+    bytes: 3.94e8,
   },
   'vae-ft-mse': {
     name: 'hf:stabilityai/sd-vae-ft-mse',

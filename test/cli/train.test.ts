@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { autoencoderYaml, trainingRuns } from '../training/training-runs.ts';
-import { sd, startSd } from './run-cli.ts';
+import { sd, startSd, temporaryFolder } from './run-cli.ts';
 
 const runs = await trainingRuns();
 const config = join(runs.folder, 'a.yaml');
@@ -73,4 +73,21 @@ test('on a terminal: a bar that is written over, with throughput and time left',
     { columns: 90 },
   );
   assert.match(err, /\r\x1b\[K3\/3 ━+ 100% {2}loss [\d.]+ {2}[\d.]+ (?:it\/s|s\/it) {2}[\d.]+ img\/s {2}\S+ left/);
+});
+
+test('a recipe without pictures names --data, before anything is loaded or announced', async (context) => {
+  const folder = temporaryFolder(context);
+  const run = ['--run', join(folder, 'run')];
+  for (const words of [
+    ['lora', '--model', 'nosuch.safetensors'],
+    ['dreambooth', '--model', 'nosuch.safetensors', 'data.params.batch_size=2'],
+    ['image-train'],
+  ]) {
+    const { code, err } = await sd(['train', ...words, ...run]);
+    assert.match(err, new RegExp(`^sd: --data is required: the recipe ${words[0]} trains on pictures`));
+    assert.equal(code, 2);
+  }
+  const missing = await sd(['train', 'lora', '--model', 'nosuch.safetensors', '--data', folder, ...run]);
+  assert.match(missing.err, /^sd: .*nosuch\.safetensors/);
+  assert.ok(!existsSync(join(folder, 'run')));
 });

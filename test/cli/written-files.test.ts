@@ -11,6 +11,25 @@ import { sd, temporaryFolder } from './run-cli.ts';
 const pocket = join(import.meta.dirname, '../../models/pocket.safetensors');
 const quick = ['--steps', '1', '--quiet'];
 
+test('a folder is no file for one picture, and a folder that takes no files is not missing', async (t) => {
+  const folder = temporaryFolder(t);
+  for (const more of [[], ['--force']]) {
+    const { code, err } = await sd(['txt2img', 'a', ...quick, '-o', folder, ...more]);
+    assert.match(err, /--output names one file, and .* is a folder\. Give --outdir/);
+    assert.equal(code, 2);
+  }
+  assert.match((await sd(['txt2img', 'a', ...quick, '-o', `${folder}/new/`])).err, /is a folder/);
+  if (existsSync('/proc/self'))
+    for (const words of [
+      ['-o', '/proc/x.png'],
+      ['--outdir', '/proc'],
+    ])
+      assert.match(
+        (await sd(['txt2img', 'a', ...quick, ...words])).err,
+        /could not be written: its folder takes no new files/,
+      );
+});
+
 test('numbers beyond 15 digits are other people’s; of two runs at once each keeps its pictures', async (t) => {
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'samples'));

@@ -154,3 +154,19 @@ test('names of what every object has are no names of schedules', () => {
     assert.throws(() => namedSampling('Euler a', { schedule, peer: 'a1111' }), { code: 'invalid-argument' });
   }
 });
+
+test('a spacing that the sampler would not read is refused, and all that there are are named', () => {
+  for (const [sampler, schedule, message] of [
+    ['ddim', 'nosuch', /ddim takes uniform, quad, a1111\. Samplers of sigmas.*karras.*beta/],
+    ['plms', 'karras', /plms takes uniform/],
+    ['unipc', 'quad', /unipc takes time_uniform, time_quadratic, logSNR/],
+    ['ddpm', 'karras', /ddpm spaces its steps in one way and takes none/],
+    ['lcm', 'sgm_uniform', /lcm spaces its steps/],
+    ['tcd', 'simple', /tcd spaces its steps/],
+    ['dpm-solver-adaptive', 'time_uniform', /dpm-solver-adaptive spaces its steps/],
+  ] as const)
+    assert.throws(() => namedSampling(sampler, { schedule }), { code: 'invalid-argument', message }, sampler);
+  assert.equal(namedSampling('unipc', { schedule: 'logsnr' }).schedule, 'logSNR');
+  assert.equal(namedSampling('ddim', { schedule: 'Quad' }).schedule, 'quad');
+  assert.equal(namedSampling('lcm', { schedule: 'automatic' }).schedule, undefined);
+});

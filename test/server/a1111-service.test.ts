@@ -19,10 +19,22 @@ test('samplers and schedules go by the names of A1111 in the settings', async ()
     ['Euler SGM Uniform', 'automatic', 'Sampler: Euler, Schedule type: SGM Uniform'],
     ['DPM++ 2M Karras', 'exponential', 'Sampler: DPM++ 2M, Schedule type: Exponential'],
     ['DDIM', '', 'Sampler: DDIM, Schedule type: Automatic'],
+    // SillyTavern and others send their schedule with every sampler; these read none.
+    ['DDIM', 'karras', 'Sampler: DDIM, Schedule type: Karras'],
+    ['PLMS', 'SGM Uniform', 'Sampler: PLMS, Schedule type: SGM Uniform'],
+    ['UniPC', 'Exponential', 'Sampler: UniPC, Schedule type: Exponential'],
   ]) {
     const { body } = await server.json('POST', api('txt2img'), { ...small, sampler_name, scheduler });
     assert.ok(infotextOf(body).includes(`${line},`), infotextOf(body));
   }
+});
+
+test('a schedule that nobody knows is refused with every sampler', async () => {
+  for (const sampler_name of ['DDIM', 'UniPC', 'Euler'])
+    assert.equal(
+      (await server.json('POST', api('txt2img'), { ...small, sampler_name, scheduler: 'Magic' })).status,
+      422,
+    );
 });
 
 test('scripts that A1111 has built in may be sent along; others are not there', async () => {

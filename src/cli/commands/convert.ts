@@ -67,6 +67,8 @@ const options = {
 
 type Values = OptionValues<typeof options>;
 const isFile = (output: string): boolean => /\.(safetensors|gguf)$/.test(output);
+/** Endings of files that a folder is not called by. */
+const otherFiles = /\.(safetensors|sft|gguf|ckpt|pt|pth|bin|onnx|h5|msgpack|zip|ya?ml|json|png)$/i;
 
 async function convertModel(
   context: CliContext,
@@ -96,9 +98,9 @@ async function convertModel(
         yaml === undefined ? undefined : await readTextOf('configuration', yaml),
         write,
       );
-    if (/\.(safetensors|gguf|ckpt|pt|bin)$/.test(output))
+    if (otherFiles.test(output))
       throw new UsageError(
-        `In the layout ${values.layout ?? 'diffusers'} a complete model is a folder, but ${output} is the name of a file.`,
+        `In the layout ${values.layout ?? 'diffusers'} a complete model is a folder, but ${output} is the name of a file.${isFile(output) ? '' : ' Files are written as .safetensors and .gguf.'}`,
       );
     if (values.layout === 'split') {
       const { writeSplitFolder } = await import('../write-split-files.ts');

@@ -86,6 +86,14 @@ function needsModel(name: string, document: unknown, { resume, run }: Values): v
     );
 }
 
+/** Recipes have everything but the pictures. */
+function needsData(name: string, document: unknown, { resume, run }: Values): void {
+  const { data } = document as { readonly data?: { readonly params?: { readonly train?: unknown } } };
+  const { params } = (data?.params?.train ?? {}) as { readonly params?: { readonly data_root?: unknown } | null };
+  if ((params?.data_root ?? undefined) === undefined && !(resume && run !== undefined))
+    throw new UsageError(`--data is required: the recipe ${name} trains on pictures. Example: --data pictures/`);
+}
+
 /** The configuration of a file, a recipe, or the run to resume, with the settings of the command line applied. */
 async function configuration(words: readonly string[], values: Values): Promise<Wanted> {
   const { config, run, resume } = values;
@@ -106,6 +114,7 @@ async function configuration(words: readonly string[], values: Values): Promise<
     const recipe = await recipeOf(name);
     const document = withOverrides(recipe.document, settings);
     if (recipe.needsModel) needsModel(name, document, values);
+    needsData(name, document, values);
     return { document, label: name, folder };
   }
   const paths = config ?? [join(folder, 'config.yaml')];
@@ -148,10 +157,6 @@ async function trainOn(
     );
   context.signal.addEventListener('abort', onInterrupt);
   try {
-    if (communicator.rank === 0)
-      progress.note(
-        `Training into ${folder}${communicator.size === 1 ? '' : ` on ${communicator.size} ranks with ${threads} ${threads === 1 ? 'thread' : 'threads'} each`}.`,
-      );
     const events = train({
       document,
       label,
@@ -175,6 +180,11 @@ async function trainOn(
     for await (const event of events) {
       if (values.json) context.out.write(`${JSON.stringify(event)}\n`);
       progress.event(event);
+      // Only now is everything found that training needs.
+      if (event.kind === 'begin' && communicator.rank === 0)
+        progress.note(
+          `Training into ${folder}${communicator.size === 1 ? '' : ` on ${communicator.size} ranks with ${threads} ${threads === 1 ? 'thread' : 'threads'} each`}.`,
+        );
       if (event.kind === 'begin' && event.beganAgain)
         progress.warn(`The run in ${folder} ended before its first checkpoint; it begins again at step 0.`);
       if (event.kind === 'model') trained = event.path;

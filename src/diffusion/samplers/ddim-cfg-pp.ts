@@ -11,6 +11,7 @@ import { withoutUnconditional } from './cfg-pp.ts';
 import { type DdimEvaluation, sampleDdim } from './ddim.ts';
 import { checkRequest } from './request.ts';
 import { optionsOf, startOf } from './timestep-sampler.ts';
+import { ddimSpacings } from '../timesteps.ts';
 
 const scaleDivisor = 12.5;
 
@@ -31,6 +32,7 @@ export const ddimCfgPp: Sampler = {
   title: 'DDIM CFG++',
   aliases: ['ddim_cfgpp'],
   space: 'timestep',
+  spacings: ddimSpacings,
   quantizes: true,
   usesStepNoise: false,
   needsUnconditional: true,

@@ -8,7 +8,7 @@ import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { DiffusionModel, Latent } from '../denoiser.ts';
 import { predictionOf, toX0 } from '../parameterization.ts';
 import type { Sampler, Sampling } from '../sampler.ts';
-import { type DdimStep, ddimSigma } from '../timesteps.ts';
+import { type DdimStep, ddimSigma, ddimSpacings } from '../timesteps.ts';
 import { checkRequest } from './request.ts';
 import { ddimUpdate, optionsOf, sigmaOf, startOf, type TimestepSamplerOptions } from './timestep-sampler.ts';
 
@@ -95,6 +95,7 @@ export const ddim: Sampler = {
   title: 'DDIM',
   aliases: ['DDIMSampler', 'DDIMScheduler'],
   space: 'timestep',
+  spacings: ddimSpacings,
   quantizes: true,
   usesStepNoise: false,
   run(request) {

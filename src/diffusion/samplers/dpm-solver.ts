@@ -7,7 +7,14 @@ import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { Latent } from '../denoiser.ts';
 import { keepPredicted } from '../inpainting.ts';
 import type { Sampler, SamplingRequest } from '../sampler.ts';
-import { continuousTime, type Evaluate, evaluateModel, type SolverSpacing, type SolverTime } from '../solver-time.ts';
+import {
+  continuousTime,
+  type Evaluate,
+  evaluateModel,
+  type SolverSpacing,
+  solverSpacings,
+  type SolverTime,
+} from '../solver-time.ts';
 import { runDpmSolver } from './dpm-solver-run.ts';
 import { checkRequest } from './request.ts';
 
@@ -51,6 +58,7 @@ export const dpmSolver: Sampler = {
   title: 'DPM-Solver',
   aliases: ['dpm_solver', 'DPMSolverSampler', 'dpm-solver++'],
   space: 'timestep',
+  spacings: solverSpacings,
   quantizes: true,
   usesStepNoise: false,
   run(request) {

@@ -8,7 +8,7 @@ import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { DiffusionModel, Latent } from '../denoiser.ts';
 import { toEps } from '../parameterization.ts';
 import type { Sampler, Sampling } from '../sampler.ts';
-import type { DdimStep } from '../timesteps.ts';
+import { type DdimStep, ddimSpacings } from '../timesteps.ts';
 import { checkRequest } from './request.ts';
 import { ddimUpdate, optionsOf, sigmaOf, startOf, type TimestepSamplerOptions } from './timestep-sampler.ts';
 
@@ -66,6 +66,7 @@ export const plms: Sampler = {
   title: 'PLMS',
   aliases: ['PLMSSampler'],
   space: 'timestep',
+  spacings: ddimSpacings,
   quantizes: true,
   usesStepNoise: false,
   run(request) {

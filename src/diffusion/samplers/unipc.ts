@@ -13,6 +13,7 @@ import {
   evaluateDenoiser,
   halfLogSnr,
   type SolverSpacing,
+  solverSpacings,
   type SolverTime,
   timeOfSigma,
 } from '../solver-time.ts';
@@ -192,6 +193,7 @@ export const uniPc: Sampler = {
   title: 'UniPC',
   aliases: ['UniPCSampler', 'uni_pc'],
   space: 'timestep',
+  spacings: solverSpacings,
   usesStepNoise: false,
   run(request) {
     checkRequest(request, false);

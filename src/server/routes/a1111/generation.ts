@@ -24,7 +24,7 @@ import {
   type SharedFields,
   type TextToImageFields,
 } from './generation-fields.ts';
-import { type SamplerLabels, samplerLabels } from '../../../diffusion/sampler-labels.ts';
+import { isSchedulerLabel, type SamplerLabels, samplerLabels } from '../../../diffusion/sampler-labels.ts';
 import { facesOf } from './faces-of.ts';
 import { dynamicPromptsIn } from './dynamic-prompts.ts';
 import { checkScripts } from './scripts/index.ts';
@@ -46,17 +46,20 @@ export function samplingOf(
   where: string,
 ): { readonly labels: SamplerLabels; readonly schedule: string | undefined } {
   const schedule = named(scheduler ?? null);
+  let spacesItself: boolean;
   try {
-    namedSampling(name, { peer: 'a1111' });
+    spacesItself = namedSampling(name, { peer: 'a1111' }).sampler.space === 'timestep';
   } catch {
     throw new StableDiffusionError('invalid-argument', 'Sampler not found', { details: { status: 400 } });
   }
+  const labels = samplerLabels(name, schedule);
+  // A1111's samplers over timesteps read no schedule; it stands in the settings all the same.
+  if (spacesItself && isSchedulerLabel(labels.scheduler)) return { labels, schedule: undefined };
   try {
     namedSampling(name, { peer: 'a1111', schedule });
   } catch (error) {
     throw invalidField(['body', where], error instanceof Error ? error.message : 'not valid');
   }
-  const labels = samplerLabels(name, schedule);
   return { labels, schedule: labels.scheduler === 'Automatic' ? undefined : labels.scheduler };
 }
 
