@@ -1,11 +1,12 @@
 /** `auto`: the fastest device of this machine that ONNX Runtime can use, found by trying it on a small graph. */
 
 import { existsSync, readdirSync } from 'node:fs';
+import { StableDiffusionError } from '../errors.ts';
 import { silu } from '../graph/functions.ts';
 import { trace } from '../graph/trace.ts';
 import { float32 } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { Device } from './device-names.ts';
+import { type Device, devices } from './device-names.ts';
 import type { Provider } from './engine.ts';
 import { createNodeEngine } from './node.ts';
 import { nativeRuntimeFault } from './wasm-node.ts';
@@ -50,8 +51,13 @@ async function computes(provider: 'webgpu' | 'cuda'): Promise<boolean> {
   }
 }
 
-/** The provider of a named device. Never throws: a device that is named and missing says so when it is used. */
+/** The provider of a named device. A device that is missing says so when it is used. Throws `invalid-argument` for an unknown name. */
 export async function chooseDevice(device: Device = 'cpu', fault = nativeRuntimeFault()): Promise<ChosenDevice> {
+  if (!devices.includes(device))
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `Unknown device ${JSON.stringify(device)}. Available: ${devices.join(', ')}.`,
+    );
   if (fault !== undefined && (device === 'auto' || device === 'cpu'))
     return {
       provider: 'wasm',

@@ -3,6 +3,7 @@
  * spent. One table: `sd serve --help` and docs/guides/server.md show it.
  */
 
+import { StableDiffusionError } from '../errors.ts';
 import { definedFields } from '../config/defined-fields.ts';
 
 export interface LimitRow {
@@ -229,8 +230,14 @@ export const defaultLimits: Limits = Object.fromEntries(
   Object.entries(limitTable).map(([name, { value }]) => [name, value]),
 ) as Limits;
 
-/** The defaults with the operator's values over them. */
-export const limitsOf = (given: Partial<Limits> = {}): Limits => ({
-  ...defaultLimits,
-  ...definedFields(given),
-});
+/** The defaults with the operator's values over them. Throws `invalid-argument` for unknown names, and for what is no positive number. */
+export function limitsOf(given: Partial<Limits> = {}): Limits {
+  const own = definedFields(given);
+  for (const [name, value] of Object.entries(own)) {
+    if (!Object.hasOwn(defaultLimits, name))
+      throw new StableDiffusionError('invalid-argument', `There is no limit ${JSON.stringify(name)}.`);
+    if (typeof value !== 'number' || !(value > 0))
+      throw new StableDiffusionError('invalid-argument', `The limit ${name} must be a positive number, got ${value}.`);
+  }
+  return { ...defaultLimits, ...own };
+}

@@ -2,9 +2,12 @@
 
 import { join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
+import { StableDiffusionError } from '../errors.ts';
 import { chooseDevice } from '../engine/devices-node.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createNodeEngine } from '../engine/node.ts';
+import { modelPath } from '../hub/pull-node.ts';
+import { pocketModel } from '../model/load-model-node.ts';
 import type { NodeTable } from '../workflow/definition.ts';
 import { nodes as ownNodes } from '../workflow/nodes/index.ts';
 import { nodesWith } from './comfyui/node-folder.ts';
@@ -77,17 +80,37 @@ function startPruning(
 }
 
 /** The models; their hashes are kept beside the jobs. */
-const catalogOf = async ({ model, modelsFolder: folder, dataFolder }: WorkOptions): Promise<ModelCatalog> =>
+const catalogOf = async ({
+  model = pocketModel,
+  modelsFolder: folder,
+  dataFolder,
+}: WorkOptions): Promise<ModelCatalog> =>
   openModelCatalog({
-    model,
+    model: await modelPath(model),
     folder,
     hashes: await openHashCache(dataFolder === '' ? undefined : join(dataFolder, 'hashes.json')),
   });
 
+/** Nothing would ever be made with none of them. */
+function checkCounts(options: WorkOptions): void {
+  for (const name of ['threads', 'maxBatch', 'concurrency', 'modelsInMemory'] as const) {
+    const value: unknown = options[name];
+    if (value !== undefined && !(Number.isSafeInteger(value) && Number(value) >= 1))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${name} must be a whole number from 1, got ${String(value)}.`,
+      );
+  }
+}
+
 export async function openParts(options: WorkOptions): Promise<Parts> {
+  checkCounts(options);
   const limits = limitsOf(options.limits);
   const policy: ServerPolicy = { safety: true, watermark: true, fetchUrls: false, webhooks: 'off', ...options.policy };
   const log = options.logger ?? createLogger(options.logLevel, options.logFormat);
+  // Before anything is opened that others wait for.
+  const { provider, note } = await chooseDevice(options.device);
+  if (note !== undefined) log.info(note);
   const catalog = await catalogOf(options);
   const adapters = await openAdapterCatalog({
     lorasFolder: options.lorasFolder,
@@ -103,8 +126,6 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     options.outputFolder === undefined
       ? undefined
       : openPictureFolder({ folder: options.outputFolder, byOwner: options.byOwner ?? false, now: Date.now });
-  const { provider, note } = await chooseDevice(options.device);
-  if (note !== undefined) log.info(note);
   const engine =
     options.engine ??
     createNodeEngine({

@@ -5,9 +5,10 @@
  * await app.register(sdRoutes, { prefix: '/pictures', model: 'v1-5.safetensors', dataFolder: 'data' });
  */
 
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { ApiKey } from './http/api-keys.ts';
 import { addRoutes } from './http/add-routes.ts';
+import type { Authenticate } from './http/host-authentication.ts';
 import { openService, type ServiceOptions } from './service.ts';
 
 export interface SdRoutesOptions extends Omit<ServiceOptions, 'logger' | 'logLevel' | 'logFormat'> {
@@ -16,10 +17,10 @@ export interface SdRoutesOptions extends Omit<ServiceOptions, 'logger' | 'logLev
   /** Callers and their keys. */
   readonly keys?: readonly ApiKey[] | undefined;
   /**
-   * The caller's name, where the application knows who calls, instead of keys. Jobs, shares and limits are counted by it. Throws for strangers.
-   * Without this and without keys only programs of this machine are answered.
+   * The caller's name, where the application knows who calls, instead of keys; also as a promise. Jobs, shares and limits are counted by it.
+   * Throws for strangers, who get 401, or the error's own `statusCode` from 400 to 499. Without this and without keys only programs of this machine are answered.
    */
-  readonly authenticate?: ((request: FastifyRequest) => string) | undefined;
+  readonly authenticate?: Authenticate | undefined;
   readonly corsOrigins?: readonly string[] | undefined;
   /** Milliseconds that running jobs may take when the application closes. Default 30000. */
   readonly patience?: number | undefined;

@@ -1,13 +1,14 @@
 /** The service behind the routes: parts, runner and what the routes are given; for the program's own server and for the Fastify plugin. */
 
 import { randomInt } from 'node:crypto';
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { programName } from '../generation/record.ts';
 import { createStorageQuota } from './admission/storage-quota.ts';
 import { openComfyService } from './comfyui/service.ts';
 import type { ServerContext } from './context.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
 import { checkComfyuiPage } from './http/comfyui-page.ts';
 import { createJobWatch } from './job-watch.ts';
 import { openOptionsStore } from './options-store.ts';
@@ -44,12 +45,12 @@ export interface Service {
 /** Throws `file-access`. */
 async function makeDataFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder, 0o700);
     await access(folder, constants.W_OK);
   } catch (cause) {
     throw new StableDiffusionError(
       'file-access',
-      `Jobs and pictures cannot be kept in ${folder}: it cannot be made or written. Give another folder with --data.`,
+      `Jobs and pictures cannot be kept in ${folder}: it cannot be made or written. Give another data folder (--data, dataFolder).`,
       { cause },
     );
   }
@@ -63,6 +64,8 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
       'invalid-argument',
       'A server that makes no pictures itself needs --redis, for workers to take its jobs.',
     );
+  if (typeof options.dataFolder !== 'string' || options.dataFolder === '')
+    throw new StableDiffusionError('invalid-argument', 'dataFolder is required: the folder of jobs and pictures.');
   if (options.comfyuiPage !== undefined) checkComfyuiPage(options.comfyuiPage);
   await makeDataFolder(options.dataFolder);
   const parts = await openParts({ ...options, linkBase: base });

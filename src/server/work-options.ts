@@ -12,8 +12,8 @@ import type { S3Options } from './store/s3-store.ts';
 
 /** Options shared by servers and workers. */
 export interface WorkOptions {
-  /** The default model; a file or a diffusers folder. */
-  readonly model: string;
+  /** The default model: a file, a diffusers folder, or a name, which is downloaded. Default: the model that comes with the program. */
+  readonly model?: string | undefined;
   /** A folder of further models. */
   readonly modelsFolder?: string | undefined;
   /** Folders of LoRAs and of textual inversions. */

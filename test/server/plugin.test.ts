@@ -74,6 +74,68 @@ test('sdRoutes: below a prefix, beside routes of the application, with its own i
   await app.close();
 });
 
+test('authenticate may be asynchronous; whom it does not name is a stranger, however it says so', async () => {
+  const app = fastify({ logger: false });
+  const answers: Record<string, () => string | Promise<string>> = {
+    ann: async () => 'ann',
+    nobody: () => '',
+    nothing: () => undefined as unknown as string,
+    thrown: () => {
+      throw new Error('a secret of the database');
+    },
+    rejected: async () => Promise.reject(new Error('no session')),
+    forbidden: () => {
+      throw Object.assign(new Error('Your month is used up.'), { statusCode: 403 });
+    },
+  };
+  let asked = 0;
+  await app.register(sdRoutes, {
+    dataFolder: join(folder, 'asynchronous'),
+    authenticate({ headers }) {
+      asked++;
+      return answers[String(headers['x-user'])]?.() ?? '';
+    },
+  });
+  const call = (user: string) => app.inject({ url: '/v1/models', headers: { 'x-user': user } });
+  const statuses: Record<string, number> = {};
+  for (const user of Object.keys(answers)) statuses[user] = (await call(user)).statusCode;
+  assert.deepEqual(statuses, { ann: 200, nobody: 401, nothing: 401, thrown: 401, rejected: 401, forbidden: 403 });
+  assert.equal(asked, Object.keys(answers).length, 'once a request');
+  assert.doesNotMatch((await call('thrown')).body, /secret/);
+  // Without `model` it is the one that comes with the program.
+  assert.deepEqual(
+    (await call('ann')).json().data.map(({ id }: { id: string }) => id),
+    ['pocket'],
+  );
+  await app.close();
+});
+
+test('options that cannot work are refused by name, and leave the folder free', async () => {
+  const dataFolder = join(folder, 'refused');
+  for (const [options, message] of [
+    [{ dataFolder: undefined }, /dataFolder is required/],
+    [{ device: 'mps' }, /Unknown device "mps".*cpu/],
+    [{ concurrency: 0 }, /concurrency must be a whole number from 1, got 0/],
+    [{ modelsInMemory: Number.NaN }, /modelsInMemory/],
+    [{ limits: { steps: -1 } }, /limit steps must be a positive number/],
+    [{ limits: { stepz: 5 } }, /no limit "stepz"/],
+    [{ model: 'nosuch.safetensors' }, /nosuch\.safetensors does not exist/],
+    [{ model: 'sd-v15' }, /Did you mean sd-v1-5/],
+    [{ dataFolder: '/proc/x' }, /cannot be kept in \/proc\/x/],
+  ] as const) {
+    const app = fastify({ logger: false });
+    await assert.rejects(async () => {
+      await app.register(sdRoutes, { dataFolder, ...(options as object) });
+      await app.ready();
+    }, message);
+    await app.close();
+  }
+  const app = fastify({ logger: false });
+  await app.register(sdRoutes, { dataFolder });
+  await app.ready();
+  await app.close();
+});
+
 test('with a certificate the server answers https', async () => {
   const secure = await startTestServer({ tls });
   try {

@@ -1,9 +1,10 @@
 /** `sd convert`: weights in another layout, file format or element type. */
 
 import { existsSync } from 'node:fs';
-import { mkdir, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
 import { readTextOf } from '../../files/open-node.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { choice, flag, list, type OptionValues, text, UsageError } from '../options.ts';
@@ -257,7 +258,7 @@ async function run(context: CliContext, [input = '', output = '']: readonly stri
     (status) => status.isDirectory(),
     () => false,
   );
-  await mkdir(dirname(output), { recursive: true });
+  await makeFolder(dirname(output));
   const whole =
     values.layout !== 'keep' &&
     (await isWholeModel(input, isFolder, values.vae !== undefined && values.textEncoder !== undefined));

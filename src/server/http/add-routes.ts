@@ -10,6 +10,7 @@ import type { Limits } from '../limits.ts';
 import { routes } from '../routes/index.ts';
 import { checkPart, clientSignal, problemIn, sendAnswer } from './answers.ts';
 import { type ApiKey, createAuthenticator } from './api-keys.ts';
+import { type Authenticate, nameOfCaller } from './host-authentication.ts';
 import { serveApiPage } from './api-page.ts';
 import { serveComfyuiPage } from './comfyui-page.ts';
 import { readForm } from './form.ts';
@@ -25,8 +26,7 @@ import { addSafeguards, guardKeys } from './safeguards.ts';
 export interface RouteOptions {
   readonly context: Omit<ServerContext, 'log'>;
   readonly keys: readonly ApiKey[];
-  /** The caller's name, where the host application knows it, instead of keys. Throws for strangers. */
-  readonly authenticate?: ((request: FastifyRequest) => string) | undefined;
+  readonly authenticate?: Authenticate | undefined;
   /** Origins that CORS allows; none by default. `*` allows all, without credentials. */
   readonly corsOrigins: readonly string[];
   /** The folder of the web page; served at / if it exists. */
@@ -198,12 +198,19 @@ function ownerReader(
   { links, base }: ServerContext,
   keys: readonly ApiKey[],
   given: RouteOptions['authenticate'],
-): (request: FastifyRequest) => string {
+): (request: FastifyRequest) => Promise<string> {
   const byKey = createAuthenticator(keys);
-  return (request) => {
+  // The safeguards ask, and then the route.
+  const known = new WeakMap<FastifyRequest, Promise<string>>();
+  const ask = async (request: FastifyRequest): Promise<string> => {
     const link = /^\/api\/v1\/results\/([0-9a-f]{64})\.\w{1,8}\?/.exec(withoutBase(request.url, base))?.[1];
     const { expires, signature } = (request.query ?? {}) as Record<string, string | undefined>;
     if (link && links.isValid(link, expires, signature)) return '';
-    return given ? given(request) : byKey(request.headers);
+    return given ? nameOfCaller(given, request) : byKey(request.headers);
+  };
+  return (request) => {
+    const name = known.get(request) ?? ask(request);
+    known.set(request, name);
+    return name;
   };
 }

@@ -15,7 +15,7 @@ export interface SafeguardOptions {
   readonly corsOrigins: readonly string[];
   readonly hasKeys: boolean;
   /** The caller's name. Throws for a wrong key. */
-  readonly ownerOf: (request: FastifyRequest) => string;
+  readonly ownerOf: (request: FastifyRequest) => Promise<string>;
 }
 
 /** Share of the JavaScript heap from which on requests that bring work are refused. */
@@ -57,9 +57,9 @@ export async function addSafeguards(app: FastifyInstance, options: SafeguardOpti
   await app.register(rateLimit, {
     max: limits.requestsPerMinute,
     timeWindow: '1 minute',
-    keyGenerator(request) {
+    async keyGenerator(request) {
       try {
-        return `key ${ownerOf(request)}`;
+        return `key ${await ownerOf(request)}`;
       } catch {
         return `address ${request.ip}`;
       }
@@ -85,7 +85,7 @@ export async function addSafeguards(app: FastifyInstance, options: SafeguardOpti
 export function guardKeys(
   app: FastifyInstance,
   limits: Limits,
-): (request: FastifyRequest, work: () => string) => Promise<string> {
+): (request: FastifyRequest, work: () => Promise<string>) => Promise<string> {
   const failures = app.createRateLimit({
     max: limits.failedKeysPerMinute,
     timeWindow: '1 minute',
@@ -93,7 +93,7 @@ export function guardKeys(
   });
   return async (request, work) => {
     try {
-      return work();
+      return await work();
     } catch (error) {
       const counted = await failures(request);
       if (!counted.isAllowed && counted.isExceeded) {

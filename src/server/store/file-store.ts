@@ -1,9 +1,10 @@
 /** BlobStore in a folder: `ab/abcdef…`, written beside and renamed, so that a file is whole or not there. */
 
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { StableDiffusionError } from '../../errors.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
 import { type BlobStore, blobId, blobIdOf, blobIdSchema } from './blob-store.ts';
 
 /** A new file; its folder is made where it is the first there. */
@@ -11,7 +12,7 @@ async function create(folder: string, path: string): Promise<FileHandle> {
   const begin = (): Promise<FileHandle> => open(path, 'wx', 0o600);
   return begin().catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     return begin();
   });
 }

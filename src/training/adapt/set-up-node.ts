@@ -1,6 +1,6 @@
 /** Sets up the training of a LoRA, DreamBooth or a textual inversion from a configuration and the model it names. */
 
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { conditionerPart } from '../../config/conditioner-parts.ts';
 import { yamlOf } from '../../config/ldm-yaml.ts';
@@ -10,6 +10,7 @@ import { loadModel } from '../../model/load-model-node.ts';
 import type { Model } from '../../model/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
 import { readTextIfThere } from '../../files/open-node.ts';
 import { writeFileAtomic } from '../../files/write-file-node.ts';
 import {
@@ -143,7 +144,7 @@ async function* makePriorPictures(
   size: number,
   { codec }: TraineeContext,
 ): AsyncGenerator<TrainingEvent, void, void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const there = (await readdir(folder)).filter((name) => !isHiddenName(name) && /\.(?:png|jpe?g|webp)$/i.test(name));
   const names = new Set(there);
   let done = there.length;
