@@ -9,6 +9,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
 import { nearNames } from '../config/near-names.ts';
+import { ownSpacing } from './own-spacing.ts';
 import type { Sampler, SamplerSettings } from './sampler.ts';
 import { findSampler, samplers } from './samplers/index.ts';
 import { findSigmaSchedule, type SigmaScheduleName, sigmaSchedules } from './sigma-schedules/index.ts';
@@ -205,17 +206,6 @@ function peerSampling(
   const split = splitSchedule(name);
   const row = findRow(rows, split.name);
   return row && { row, schedule: split.schedule };
-}
-
-/** The spacing of a sampler over timesteps. Throws for what it would not read. */
-function ownSpacing(name: string, { name: sampler, spacings = [] }: Sampler): string {
-  const found = spacings.find((spacing) => spacing.toLowerCase() === name.toLowerCase());
-  if (found) return found;
-  const own = spacings.length > 0 ? `takes ${spacings.join(', ')}` : 'spaces its steps in one way and takes none';
-  throw new StableDiffusionError(
-    'invalid-argument',
-    `Unknown spacing ${JSON.stringify(name)}: the sampler ${sampler} ${own}. Samplers of sigmas, such as euler and dpmpp-2m, take ${Object.keys(sigmaSchedules).join(', ')}.`,
-  );
 }
 
 function resolveSchedule(
