@@ -81,6 +81,7 @@ export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchO
       filter: split.interpolation,
       ...(split.min_crop_f ? { share: { least: split.min_crop_f, greatest: split.max_crop_f } } : {}),
       ...(split.background ? { background: split.background } : {}),
+      ...(split.degradation === 'bsrgan_plus' ? { sharpens: true } : {}),
     },
     ...(filter ? { filter } : {}),
     missingCaption,

@@ -6,7 +6,9 @@
 import { StableDiffusionError } from '../../errors.ts';
 import { crop, createImage, flatten, type Image, toRgb } from '../../image/image.ts';
 import { resize, type ResizeFilter } from '../../image/resize.ts';
+import { sharpen } from '../degrade/blur.ts';
 import { generatorDraws } from '../degrade/draws.ts';
+import { toByteImage, toFloatImage } from '../degrade/picture.ts';
 import { shareCrop } from '../degrade/super-resolution-picture.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 import type { ImageItem } from './sample.ts';
@@ -28,6 +30,8 @@ export interface PictureOptions {
   readonly filter?: ResizeFilter;
   /** Colour behind transparent pixels; by default transparency is dropped, which shows the colours hidden below it (`convert("RGB")`). */
   readonly background?: readonly [number, number, number];
+  /** Sharpened, as the large picture of a pair by `degradation_bsrgan_plus`. Default false. */
+  readonly sharpens?: boolean;
 }
 
 /** A square RGB picture of the target size. The generator is used only for random crops and flips. */
@@ -37,6 +41,15 @@ export function preparePicture(picture: Image, options: PictureOptions, generato
 
 /** The same, with the part of the picture that it shows: its corner is that of the mirrored picture where it is mirrored (diffusers' train_text_to_image_sdxl.py). */
 export function preparedPicture(
+  picture: Image,
+  options: PictureOptions,
+  generator: TorchGenerator,
+): Pick<ImageItem, 'image' | 'sizes'> {
+  const prepared = squareOf(picture, options, generator);
+  return options.sharpens ? { ...prepared, image: toByteImage(sharpen(toFloatImage(prepared.image))) } : prepared;
+}
+
+function squareOf(
   picture: Image,
   options: PictureOptions,
   generator: TorchGenerator,

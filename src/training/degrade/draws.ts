@@ -4,6 +4,7 @@
  */
 
 import { NumpyRandomState } from '../../random/numpy-random-state.ts';
+import { poisson } from '../../random/poisson.ts';
 import { PythonRandom } from '../../random/python-random.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 
@@ -19,6 +20,8 @@ export interface DegradationDraws {
   otherShares(count: number): Float64Array;
   /** Standard normals: numpy's `normal`, without its scale. */
   normals(count: number): ArrayLike<number>;
+  /** One count of Poisson's distribution for each mean: numpy's `poisson`. */
+  poisson(means: ArrayLike<number>): ArrayLike<number>;
 }
 
 export const uniformOf = (draws: DegradationDraws, low: number, high: number): number =>
@@ -32,6 +35,7 @@ export const generatorDraws = (generator: TorchGenerator): DegradationDraws => (
   otherShare: () => generator.uniformFloat64(),
   otherShares: (count) => Float64Array.from(generator.randFloat64([count]).data),
   normals: (count) => generator.randn([count]).data,
+  poisson: (means) => Float64Array.from(means, (mean) => poisson(() => generator.uniformFloat64(), mean)),
 });
 
 /** Python's and numpy's generators, both of this seed, from 0 to 2^32 - 1. */
@@ -53,5 +57,6 @@ export function pythonDraws(seed: number): DegradationDraws {
     otherShare: () => numpy.random(),
     otherShares: (count) => numpy.rand([count]).data,
     normals: (count) => numpy.randn([count]).data,
+    poisson: (means) => Float64Array.from(means, (mean) => poisson(() => numpy.random(), mean)),
   };
 }

@@ -2,6 +2,7 @@
 
 import { floatImage, type FloatImage } from '../../image/float-image.ts';
 import { createImage, type Image, toRgb } from '../../image/image.ts';
+import type { DegradationDraws } from './draws.ts';
 
 const fround = Math.fround;
 
@@ -37,17 +38,38 @@ export function modcrop(image: FloatImage, factor: number): FloatImage {
   return cropFloat(image, image.width - (image.width % factor), image.height - (image.height % factor), 1);
 }
 
+/** `random_crop`: a square of the small picture, and what belongs to it of the large one. */
+export function cropPair(
+  small: FloatImage,
+  large: FloatImage,
+  { factor, side }: { readonly factor: number; readonly side: number },
+  draws: DegradationDraws,
+): { readonly small: FloatImage; readonly large: FloatImage } {
+  const top = draws.whole(0, small.height - side);
+  const left = draws.whole(0, small.width - side);
+  return {
+    small: cropFloat(small, side, side, 1, { left, top }),
+    large: cropFloat(large, side * factor, side * factor, 1, { left: left * factor, top: top * factor }),
+  };
+}
+
 /** Every `step`-th pixel of every `step`-th row, from the first: `x[0::step, 0::step]`. */
 export function subsample(image: FloatImage, step: number): FloatImage {
   return cropFloat(image, Math.ceil(image.width / step), Math.ceil(image.height / step), step);
 }
 
-function cropFloat(image: FloatImage, width: number, height: number, step: number): FloatImage {
+function cropFloat(
+  image: FloatImage,
+  width: number,
+  height: number,
+  step: number,
+  { left, top } = { left: 0, top: 0 },
+): FloatImage {
   const { channels } = image;
   const out = floatImage(width, height, channels);
   for (let y = 0, to = 0; y < height; y++) {
     for (let x = 0; x < width; x++)
-      for (let c = 0, from = (y * image.width + x) * step * channels; c < channels; c++)
+      for (let c = 0, from = ((top + y * step) * image.width + left + x * step) * channels; c < channels; c++)
         out.data[to++] = image.data[from + c] as number;
   }
   return out;

@@ -9,6 +9,7 @@ import { crop, type Image, toRgb } from '../../image/image.ts';
 import { type OpencvFilter, resizeBytes } from '../../image/opencv/resize-bytes.ts';
 import { resize, type ResizeFilter } from '../../image/resize.ts';
 import { degradeBsrgan } from './bsrgan.ts';
+import { degradeBsrganPlus } from './bsrgan-plus.ts';
 import { type DegradationDraws, uniformOf } from './draws.ts';
 
 const opencvFilters: Readonly<Record<string, OpencvFilter>> = {
@@ -31,6 +32,7 @@ const pillowFilters: Readonly<Record<string, ResizeFilter>> = {
 export const degradations = [
   'bsrgan_light',
   'bsrgan',
+  'bsrgan_plus',
   'cv_nearest',
   'cv_bilinear',
   'cv_bicubic',
@@ -93,6 +95,11 @@ export async function smallPicture(
   const [opencv, pillow] = [opencvFilters[degradation], pillowFilters[degradation]];
   if (opencv) return resizeBytes(picture, width, height, opencv);
   if (pillow) return resize(picture, width, height, pillow);
+  if (degradation === 'bsrgan_plus') {
+    // The training picture is sharp already: `PictureOptions.sharpens`.
+    const options = { factor, sharpens: false, patchSize: Math.min(width, height), draws, codec };
+    return (await degradeBsrganPlus(picture, options)).small;
+  }
   return degradeBsrgan(picture, {
     variant: degradation === 'bsrgan' ? 'bsrgan' : 'bsrgan-light',
     factor,
