@@ -52,7 +52,12 @@ function stepOrder(draws: DegradationDraws, shuffleShare: number): number[] {
 export async function degradeBsrganPlus(image: Image, options: BsrganPlusOptions): Promise<DegradedPair> {
   const { factor = 4, shuffleShare = 0.5, sharpens = true, patchSize = 64, draws, codec } = options;
   const cut = modcrop(toFloatImage(toRgb(image)), Number.isInteger(factor) && factor > 0 ? factor : 1);
-  if (!Number.isInteger(factor) || factor < 1 || !(patchSize >= 1) || Math.min(cut.width, cut.height) < patchSize * factor)
+  if (
+    !Number.isInteger(factor) ||
+    factor < 1 ||
+    !(patchSize >= 1) ||
+    Math.min(cut.width, cut.height) < patchSize * factor
+  )
     throw new StableDiffusionError(
       'invalid-argument',
       `A picture of ${image.width}x${image.height} cannot be degraded by ${factor} to ${patchSize}x${patchSize}: the factor is a whole number, and both sides are at least that many times ${patchSize}.`,
