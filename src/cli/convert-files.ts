@@ -5,10 +5,12 @@ import {
   autoencoderDocument,
   clipTextDocument,
   featureExtractorDocument,
+  lowResolutionDocument,
   type JsonDocument,
   modelIndexDocument,
   safetyCheckerDocument,
   schedulerDocument,
+  sizesWidthOf,
   unetDocument,
 } from '../config/diffusers-documents.ts';
 import { yamlOf } from '../config/ldm-yaml.ts';
@@ -169,7 +171,7 @@ export async function writeDiffusersFolder(
         'unet',
         'diffusion_pytorch_model.safetensors',
         weights.unet,
-        unetDocument(ldmUNet(config.unet_config), side),
+        unetDocument(ldmUNet(config.unet_config), side, sizesWidthOf(config)),
       );
       await part(
         'vae',
@@ -197,6 +199,8 @@ export async function writeDiffusersFolder(
         );
       }
       await json(join(folder, 'scheduler', 'scheduler_config.json'), checkpoint.scheduler ?? schedulerDocument(config));
+      const lowResolution = lowResolutionDocument(config);
+      if (lowResolution) await json(join(folder, 'low_res_scheduler', 'scheduler_config.json'), lowResolution);
       const scheduler = checkpoint.scheduler?.['_class_name'];
       await json(join(folder, 'model_index.json'), {
         ...modelIndexDocument(config, weights.safety_checker !== undefined),

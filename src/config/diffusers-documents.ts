@@ -16,15 +16,22 @@ import { configError } from './validate.ts';
 
 export type JsonDocument = Readonly<Record<string, unknown>>;
 
-/** SDXL's vector of the pooled text and the sizes, each number in 256 channels. */
-const vectorFields = (width: number): JsonDocument => ({
-  addition_embed_type: 'text_time',
-  addition_time_embed_dim: 256,
+/** SDXL's vector of the pooled text and the sizes, each number in some channels; null for the vector of an image (unCLIP). */
+const vectorFields = (width: number, sizes: number | null): JsonDocument => ({
+  ...(sizes === null
+    ? { class_embed_type: 'projection' }
+    : { addition_embed_type: 'text_time', addition_time_embed_dim: sizes }),
   projection_class_embeddings_input_dim: width,
 });
 
-/** `UNet2DConditionModel`; `sampleSize` is the side of the latent. */
-export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocument {
+/** Channels of each number of a model's size conditions, null for a model without. */
+export function sizesWidthOf({ cond_stage_config: condition }: LatentDiffusionConfig): number | null {
+  if (typeof condition !== 'object' || condition?.kind !== 'composed') return null;
+  return condition.embedders.find((one) => one.kind === 'sizes')?.width ?? null;
+}
+
+/** `UNet2DConditionModel`; `sampleSize` is the side of the latent, `sizesWidth` the channels of each size condition where the UNet takes a vector. */
+export function unetDocument(config: UNetConfig, sampleSize: number, sizesWidth: number | null = 256): JsonDocument {
   const { channel_mult, model_channels, num_heads, num_head_channels } = config;
   if (!config.use_spatial_transformer || config.context_dim === null)
     throw configError('A UNet without cross attention is not written for diffusers.');
@@ -37,7 +44,7 @@ export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocume
   const { num_res_blocks: blocks } = config;
   return {
     _class_name: 'UNet2DConditionModel',
-    ...(config.adm_in_channels === null ? {} : vectorFields(config.adm_in_channels)),
+    ...(config.adm_in_channels === null ? {} : vectorFields(config.adm_in_channels, sizesWidth)),
     act_fn: 'silu',
     // The number of heads, despite its name.
     attention_head_dim: num_head_channels === -1 ? num_heads : widths.map((width) => width / num_head_channels),
@@ -56,6 +63,7 @@ export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocume
     norm_eps: 1e-5,
     norm_num_groups: config.norm_num_groups,
     num_class_embeds: config.num_classes,
+    only_cross_attention: config.disable_self_attentions ? [...config.disable_self_attentions] : false,
     out_channels: config.out_channels,
     resnet_time_scale_shift: config.use_scale_shift_norm ? 'scale_shift' : 'default',
     sample_size: sampleSize,
@@ -165,6 +173,12 @@ export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
 
 /** `model_index.json` of a Stable Diffusion pipeline; the kind follows from the UNet's input channels. */
 export function modelIndexDocument(config: LatentDiffusionConfig, safety: boolean): JsonDocument {
+  const { image_condition: image } = config;
+  if (image?.kind === 'low_scale') return upscalerIndex(config);
+  if (image)
+    throw configError(
+      `A diffusers folder of a model with a condition on an image (${image.kind}) needs the network that looks at the image, which is not written.`,
+    );
   const extra = config.unet_config.in_channels - config.channels;
   const task = extra === 0 ? '' : extra === config.channels ? 'InstructPix2Pix' : 'Inpaint';
   if (isSdxl(config)) return sdxlIndex(config, task);
@@ -179,6 +193,39 @@ export function modelIndexDocument(config: LatentDiffusionConfig, safety: boolea
     tokenizer: ['transformers', 'CLIPTokenizer'],
     unet: ['diffusers', 'UNet2DConditionModel'],
     vae: ['diffusers', config.first_stage_config.kind === 'vq' ? 'VQModel' : 'AutoencoderKL'],
+  };
+}
+
+/** The x4 upscaler; the schedule of the noise on the small picture is a component of its own (`lowResolutionDocument`). */
+function upscalerIndex(config: LatentDiffusionConfig): JsonDocument {
+  return {
+    _class_name: 'StableDiffusionUpscalePipeline',
+    feature_extractor: [null, null],
+    low_res_scheduler: ['diffusers', 'DDPMScheduler'],
+    max_noise_level: config.image_condition?.kind === 'low_scale' ? config.image_condition.max_noise_level : 350,
+    safety_checker: [null, null],
+    scheduler: ['diffusers', schedulerClass(config)],
+    text_encoder: ['transformers', 'CLIPTextModel'],
+    tokenizer: ['transformers', 'CLIPTokenizer'],
+    unet: ['diffusers', 'UNet2DConditionModel'],
+    vae: ['diffusers', 'AutoencoderKL'],
+    watermarker: [null, null],
+  };
+}
+
+/** `low_res_scheduler` of the x4 upscaler; undefined for other models. */
+export function lowResolutionDocument({ image_condition: image }: LatentDiffusionConfig): JsonDocument | undefined {
+  if (image?.kind !== 'low_scale') return undefined;
+  return {
+    _class_name: 'DDPMScheduler',
+    beta_start: image.linear_start,
+    beta_end: image.linear_end,
+    beta_schedule: image.beta_schedule === 'linear' ? 'scaled_linear' : image.beta_schedule,
+    clip_sample: true,
+    num_train_timesteps: image.timesteps,
+    prediction_type: 'epsilon',
+    trained_betas: null,
+    variance_type: 'fixed_small',
   };
 }
 

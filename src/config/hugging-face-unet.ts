@@ -13,7 +13,6 @@ const fixed: Readonly<Record<string, readonly unknown[]>> = {
   downsample_padding: [1],
   mid_block_scale_factor: [1],
   norm_eps: [1e-5],
-  only_cross_attention: [false],
   dual_cross_attention: [false],
   encoder_hid_dim: [],
   encoder_hid_dim_type: [],
@@ -88,6 +87,7 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
       dropout: json['dropout'] ?? 0,
       channel_mult: multiples(widths, what),
       num_classes: json['num_class_embeds'] ?? null,
+      disable_self_attentions: crossLevels(json, what),
       adm_in_channels: takesVector ? (json['projection_class_embeddings_input_dim'] ?? null) : null,
       use_linear_in_transformer: conditional && json['use_linear_projection'] === true,
       use_scale_shift_norm: json['resnet_time_scale_shift'] === 'scale_shift',
@@ -106,6 +106,17 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
         : { num_head_channels: json['attention_head_dim'] ?? 8, use_new_attention_order: true }),
     },
     what,
+  );
+}
+
+/** `only_cross_attention` of each level, as the x4 upscaler has it; its middle block keeps its self-attention. */
+function crossLevels(json: Mapping, what: string): readonly boolean[] | null {
+  const given = json['only_cross_attention'] ?? false;
+  if (given === false) return null;
+  if (Array.isArray(given) && given.every((level) => typeof level === 'boolean'))
+    return given.includes(true) ? given : null;
+  throw configError(
+    `${what}: only_cross_attention is ${JSON.stringify(given)}; false and a list of true and false for each level are supported.`,
   );
 }
 
