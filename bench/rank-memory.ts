@@ -29,22 +29,9 @@ import { createTrainStep } from '../src/training/step/create-train-step.ts';
 import { squareRows } from '../src/training/step/flat-programs.ts';
 import { initialWeights } from '../src/training/step/initial-weights.ts';
 import { packsOf } from '../src/training/step/packs.ts';
+import { v1UNet as v1 } from '../test/networks.ts';
 
 const contextWidth = 768;
-const v1 = unetConfigSchema.parse({
-  kind: 'unet',
-  in_channels: 4,
-  out_channels: 4,
-  model_channels: 320,
-  attention_resolutions: [4, 2, 1],
-  num_res_blocks: 2,
-  channel_mult: [1, 2, 4, 4],
-  num_heads: 8,
-  use_spatial_transformer: true,
-  transformer_depth: 1,
-  context_dim: contextWidth,
-  legacy: false,
-});
 const small = unetConfigSchema.parse({ ...v1, model_channels: 128, channel_mult: [1, 2, 2], num_res_blocks: 1 });
 
 function lossGraph(config: UNetConfig, side: number): Graph {

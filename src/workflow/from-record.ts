@@ -6,6 +6,7 @@
 import { comfySamplerName, namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { orderedObject, printExactJson } from '../formats/exact-json.ts';
 import type { GenerationRecord } from '../generation/record.ts';
+import { schedulerNames } from './sampling/names.ts';
 
 /** A node of the graph that is written. */
 interface WrittenNode {
@@ -23,18 +24,7 @@ export interface WrittenWorkflow {
 
 type Link = readonly [node: string, output: number];
 
-/** ComfyUI's names of schedules. */
-const schedules = new Set([
-  'simple',
-  'sgm_uniform',
-  'karras',
-  'exponential',
-  'ddim_uniform',
-  'beta',
-  'normal',
-  'linear_quadratic',
-  'kl_optimal',
-]);
+const schedules = new Set<string>(schedulerNames);
 
 class Writer {
   readonly nodes: [string, WrittenNode][] = [];

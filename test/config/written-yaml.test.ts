@@ -7,24 +7,12 @@ import { compVisWeights } from '../../src/checkpoints/convert-layout.ts';
 import { composedConfigSchema } from '../../src/config/composed-conditioner.ts';
 import { yamlOf } from '../../src/config/ldm-yaml.ts';
 import type { LatentDiffusionConfig } from '../../src/config/latent-diffusion-config.ts';
-import { clipTextConfigSchema, type ClipTextConfig } from '../../src/config/network-config.ts';
 import { wholeModel } from '../../src/config/whole-model.ts';
 import { modelSection } from '../../src/config/ldm-config.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import { randomCheckpoint } from '../model/random-model.ts';
-
-const text = (fields: object): ClipTextConfig =>
-  clipTextConfigSchema.parse({
-    kind: 'clip_text',
-    hidden_size: 16,
-    intermediate_size: 16,
-    num_hidden_layers: 3,
-    num_attention_heads: 1,
-    layers_skipped: 1,
-    output_norm: false,
-    ...fields,
-  });
-const big = text({
+import { smallText } from '../networks.ts';
+const big = smallText({
   hidden_act: 'gelu',
   pad_token_id: 0,
   pooled_output: true,
@@ -55,8 +43,8 @@ const parts = ({
 });
 
 for (const [name, embedders, unet, config] of [
-  ['base', [text({}), big, sizes], { adm_in_channels: 32 }, {}],
-  ['v-prediction', [text({}), big, sizes], { adm_in_channels: 32 }, { parameterization: 'v' }],
+  ['base', [smallText({}), big, sizes], { adm_in_channels: 32 }, {}],
+  ['v-prediction', [smallText({}), big, sizes], { adm_in_channels: 32 }, { parameterization: 'v' }],
   ['refiner', [big, { ...sizes, fields: ['original', 'crop', 'aesthetic'] }], { adm_in_channels: 28 }, {}],
 ] as const)
   test(`SDXL, ${name}: the YAML that is written is read as the same configuration`, () => {
@@ -98,12 +86,12 @@ for (const [name, condition, unet] of [
 ] as const)
   test(`Stable Diffusion 2, ${name}: the YAML that is written is read as the same configuration`, () => {
     const tower = { hidden_act: 'gelu', pad_token_id: 0, output_norm: true, bos_token_id: 49406, eos_token_id: 49407 };
-    const { config } = randomCheckpoint(text(tower), 16, { unet, config: { image_condition: condition } });
+    const { config } = randomCheckpoint(smallText(tower), 16, { unet, config: { image_condition: condition } });
     assert.deepEqual(parts(read(config)), parts(config));
   });
 
 test("marker tensors count beside sgm's YAML, which has no place for zero terminal SNR", async () => {
-  const embedders = [text({}), big, sizes];
+  const embedders = [smallText({}), big, sizes];
   const made = randomCheckpoint(composedConfigSchema.parse({ kind: 'composed', embedders }), 32, {
     unet: { adm_in_channels: 32 },
     config: { parameterization: 'v', rescale_betas_zero_snr: true, linear_start: 0.00085, linear_end: 0.012 },

@@ -22,6 +22,7 @@ import { randomWeights } from '../model/random-model.ts';
 import type { NetworkInputs } from '../../src/tensor/batches.ts';
 import { float32, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { NetworkSet } from '../../src/model/network-set.ts';
+import { smallUNet } from '../networks.ts';
 
 const engine = createNodeEngine({ threads: 1 });
 after(() => engine.dispose());
@@ -53,16 +54,7 @@ for (const { name, exercises, reference: original, outputs } of rows) {
   });
 }
 
-const unet = unetConfigSchema.parse({
-  kind: 'unet',
-  in_channels: 4,
-  out_channels: 4,
-  model_channels: 32,
-  num_res_blocks: 1,
-  attention_resolutions: [1],
-  channel_mult: [1, 1],
-  num_heads: 4,
-});
+const unet = smallUNet();
 
 /** Pads the width by its other edge, so that the right edge of the output fits its left edge. */
 const wrapped: Extension = {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { unetConfigSchema } from '../../src/config/network-config.ts';
+import { v1UNet } from '../networks.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { count, countFlops } from '../../src/graph/count.ts';
 import { dim, dimText, evaluateDim, multiplyDims } from '../../src/graph/dim.ts';
@@ -185,22 +185,7 @@ test('counts, as formulas and as numbers', () => {
 });
 
 test('the UNet of Stable Diffusion v1 counts 859.52 million parameters and about 0.8 teraflops a picture', () => {
-  const config = unetConfigSchema.parse({
-    kind: 'unet',
-    image_size: 32,
-    in_channels: 4,
-    out_channels: 4,
-    model_channels: 320,
-    attention_resolutions: [4, 2, 1],
-    num_res_blocks: 2,
-    channel_mult: [1, 2, 4, 4],
-    num_heads: 8,
-    use_spatial_transformer: true,
-    transformer_depth: 1,
-    context_dim: 768,
-    legacy: false,
-  });
-  const graph = traceUNet(config);
+  const graph = traceUNet(v1UNet);
   assert.equal(count(graph).parameters, 859_520_964);
   // 512 x 512 pixels are latents of 64 x 64: height and width count in units of 8.
   const flops = countFlops(graph, { batch: 1, height: 8, width: 8, tokens: 77 });

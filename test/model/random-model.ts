@@ -5,12 +5,13 @@ import type { Checkpoint } from '../../src/checkpoints/checkpoint.ts';
 import { conditionerParts } from '../../src/config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../../src/config/latent-diffusion-config.ts';
 import type { CondStageConfig } from '../../src/config/latent-diffusion-config.ts';
-import { klConfigSchema, type NetworkConfig, unetConfigSchema } from '../../src/config/network-config.ts';
+import { klConfigSchema, type NetworkConfig } from '../../src/config/network-config.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
+import { smallUNet } from '../networks.ts';
 
 /** Weights from a fixed seed: small, and norms near one. */
 export function randomWeights(network: NetworkConfig, seed = 5): WeightSource {
@@ -48,15 +49,7 @@ export function randomCheckpoint(
   width: number | null,
   options: { readonly unet?: object; readonly config?: Partial<LatentDiffusionConfig> } = {},
 ): Checkpoint {
-  const unet = unetConfigSchema.parse({
-    kind: 'unet',
-    in_channels: 4,
-    out_channels: 4,
-    model_channels: 32,
-    num_res_blocks: 1,
-    attention_resolutions: [1],
-    channel_mult: [1, 1],
-    num_heads: 4,
+  const unet = smallUNet({
     use_spatial_transformer: width !== null,
     context_dim: width,
     ...options.unet,

@@ -3,32 +3,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import {
-  clipTextConfigSchema,
-  klConfigSchema,
-  type NetworkConfig,
-  unetConfigSchema,
-} from '../../src/config/network-config.ts';
+import { clipTextConfigSchema, klConfigSchema, type NetworkConfig } from '../../src/config/network-config.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import { traceUNet } from '../../src/models/unet.ts';
 import { processorTime } from '../processor-time.ts';
 import { reference } from '../reference.ts';
+import { v1UNet as unet } from '../networks.ts';
 
-const unet = unetConfigSchema.parse({
-  kind: 'unet',
-  image_size: 32,
-  in_channels: 4,
-  out_channels: 4,
-  model_channels: 320,
-  attention_resolutions: [4, 2, 1],
-  num_res_blocks: 2,
-  channel_mult: [1, 2, 4, 4],
-  num_heads: 8,
-  use_spatial_transformer: true,
-  transformer_depth: 1,
-  context_dim: 768,
-  legacy: false,
-});
 const kl = klConfigSchema.parse({
   kind: 'kl',
   embed_dim: 4,

@@ -9,7 +9,7 @@ import { loraTensors } from '../../src/adapters/lora/write-lora.ts';
 import { openCheckpoint } from '../../src/checkpoints/checkpoint.ts';
 import { composedConfigSchema } from '../../src/config/composed-conditioner.ts';
 import { yamlOf } from '../../src/config/ldm-yaml.ts';
-import { clipTextConfigSchema, ldmUNet } from '../../src/config/network-config.ts';
+import { ldmUNet } from '../../src/config/network-config.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { createImage } from '../../src/image/image.ts';
@@ -25,28 +25,17 @@ import type { TrainingItem } from '../../src/training/data/sample.ts';
 import type { Trainee } from '../../src/training/trainee.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { randomCheckpoint } from '../model/random-model.ts';
+import { smallText } from '../networks.ts';
 
 const engine = createNodeEngine({ threads: 2 });
 after(() => engine.dispose());
-
-const text = (fields: object) =>
-  clipTextConfigSchema.parse({
-    kind: 'clip_text',
-    hidden_size: 16,
-    intermediate_size: 16,
-    num_hidden_layers: 3,
-    num_attention_heads: 1,
-    layers_skipped: 1,
-    output_norm: false,
-    ...fields,
-  });
 
 const checkpoint = randomCheckpoint(
   composedConfigSchema.parse({
     kind: 'composed',
     embedders: [
-      text({}),
-      text({
+      smallText({}),
+      smallText({
         hidden_act: 'gelu',
         pad_token_id: 0,
         pooled_output: true,
@@ -110,7 +99,7 @@ test('a LoRA of both text encoders and the UNet, as kohya and diffusers write it
     factors.every(({ up }) => up.data.some((value) => value !== 0)),
     'every factor has a gradient',
   );
-  const [first, second] = [text({}), text({ pad_token_id: 0 })];
+  const [first, second] = [smallText({}), smallText({ pad_token_id: 0 })];
   const layouts = (['kohya', 'diffusers'] as const).map((layout) =>
     loraTensors(factors, { layout, unet: ldmUNet(checkpoint.config.unet_config), text: first, text2: second }),
   );

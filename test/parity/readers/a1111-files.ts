@@ -14,12 +14,8 @@ import {
 import { parseLoraKey } from '../../../src/adapters/lora/lora-keys.ts';
 import { loraLayers } from '../../../src/adapters/lora/lora-modules.ts';
 import { partNetwork } from '../../../src/checkpoints/put-together.ts';
-import {
-  clipTextConfigSchema,
-  type FirstStageConfig,
-  networkConfigSchema,
-  type UNetConfig,
-} from '../../../src/config/network-config.ts';
+import { clipTextConfigSchema, type FirstStageConfig } from '../../../src/config/network-config.ts';
+import { v1UNet } from '../../networks.ts';
 import { openWeightsAt } from '../../../src/formats/open-weights-node.ts';
 import { openAutoencoder } from '../../../src/model/autoencoder.ts';
 import { toFloat32 } from '../../../src/tensor/convert.ts';
@@ -65,23 +61,6 @@ async function compareAutoencoders(one: Case): Promise<void> {
     await source.close();
   }
 }
-
-/** Stable Diffusion v1's. */
-const v1UNet = networkConfigSchema.parse({
-  kind: 'unet',
-  image_size: 32,
-  in_channels: 4,
-  out_channels: 4,
-  model_channels: 320,
-  attention_resolutions: [4, 2, 1],
-  num_res_blocks: 2,
-  channel_mult: [1, 2, 4, 4],
-  num_heads: 8,
-  use_spatial_transformer: true,
-  transformer_depth: 1,
-  context_dim: 768,
-  legacy: false,
-}) as UNetConfig;
 
 async function compareBlocks(one: Case): Promise<void> {
   const { BLOCKID17, BLOCKID26, presets, weights17, weights26, elemental, columns, ...keys } = valuesOf(one);

@@ -8,7 +8,8 @@ import { ipAdapterMap } from '../../../src/checkpoints/layouts/ip-adapter.ts';
 import { renamed } from '../../../src/checkpoints/rename.ts';
 import { compareParameters } from '../../../src/checkpoints/report.ts';
 import { huggingFaceNetwork } from '../../../src/config/hugging-face-network.ts';
-import { type NetworkConfig, unetConfigSchema } from '../../../src/config/network-config.ts';
+import type { NetworkConfig } from '../../../src/config/network-config.ts';
+import { v1UNet } from '../../networks.ts';
 import { imagePrompts } from '../../../src/extensions/image-prompt.ts';
 import { openWeightsAt } from '../../../src/formats/open-weights-node.ts';
 import { type ControlModel, embeddedTokens, openControlModel } from '../../../src/model/control-model.ts';
@@ -93,21 +94,6 @@ const differencesOf = (source: WeightSource, config: NetworkConfig): unknown => 
 };
 const none = { missing: [], unexpected: [], misshapen: [] };
 
-const v1 = unetConfigSchema.parse({
-  kind: 'unet',
-  in_channels: 4,
-  out_channels: 4,
-  model_channels: 320,
-  attention_resolutions: [4, 2, 1],
-  num_res_blocks: 2,
-  channel_mult: [1, 2, 4, 4],
-  num_heads: 8,
-  use_spatial_transformer: true,
-  transformer_depth: 1,
-  context_dim: 768,
-  legacy: false,
-});
-
 /** One list of names and shapes of a published file. */
 function compareKeys(name: string, list: Recorded, counts: readonly number[] | undefined, compare: Comparisons): void {
   const entries = Object.entries<Recorded>(list.keys).map(
@@ -138,8 +124,8 @@ function compareKeys(name: string, list: Recorded, counts: readonly number[] | u
   }
   if (found.config.kind !== 'ip_adapter') return;
   const keys = shapesOnly(name, new Map(entries.filter(([key]) => key.startsWith('ip_adapter.'))));
-  const own = renamed(keys, ipAdapterMap(v1), 'b-to-a');
-  const declared = networkParameters(v1, [imagePrompts(1)]).filter(({ name: key }) => /to_[kv]_ip/.test(key));
+  const own = renamed(keys, ipAdapterMap(v1UNet), 'b-to-a');
+  const declared = networkParameters(v1UNet, [imagePrompts(1)]).filter(({ name: key }) => /to_[kv]_ip/.test(key));
   const { missing, unexpected, misshapen } = compareParameters(declared, own);
   compare.exact(`${name} attentions`, { missing, unexpected, misshapen }, none);
 }

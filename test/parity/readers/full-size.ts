@@ -7,7 +7,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { madeUp } from '../../../bench/full-size-rule.ts';
-import { clipTextConfigSchema, klConfigSchema, unetConfigSchema } from '../../../src/config/network-config.ts';
+import { clipTextConfigSchema, klConfigSchema } from '../../../src/config/network-config.ts';
+import { v1UNet } from '../../networks.ts';
 import type { Graph } from '../../../src/graph/graph.ts';
 import { traceKlDecode, traceKlEncode } from '../../../src/models/autoencoder-kl.ts';
 import { traceClipText } from '../../../src/models/clip-text.ts';
@@ -131,23 +132,9 @@ function clip(): FullSizeNetwork {
 }
 
 function unet(): FullSizeNetwork {
-  const config = unetConfigSchema.parse({
-    kind: 'unet',
-    in_channels: 4,
-    out_channels: 4,
-    model_channels: 320,
-    attention_resolutions: [4, 2, 1],
-    num_res_blocks: 2,
-    channel_mult: [1, 2, 4, 4],
-    num_heads: 8,
-    use_spatial_transformer: true,
-    transformer_depth: 1,
-    context_dim: 768,
-    legacy: false,
-  });
   return {
     prefix: 'model.diffusion_model.',
-    graph: () => traceUNet(config),
+    graph: () => traceUNet(v1UNet),
     inputs: (recorded) => {
       const times = listAfter(recorded, 'timesteps');
       return {
