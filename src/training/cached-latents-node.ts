@@ -1,6 +1,7 @@
 /** Training data with latents in place of pictures; several ranks encode them together, into one folder that all of them see. */
 
 import { configError } from '../config/validate.ts';
+import { StableDiffusionError } from '../errors.ts';
 import { alone, type Communicator, gatherJson } from '../distributed/communicator.ts';
 import { fillLatentCache } from './data/fill-latent-cache-node.ts';
 import { latentCache, writeLatentCache } from './data/latent-cache-node.ts';
@@ -66,6 +67,14 @@ export async function* cachedLatents(
     await pictures.close();
     const wanted = await keysOfAll(communicator, next.value);
     const dtype = training.latent_cache_dtype;
-    return splitOf(await latentCache(folder, { fingerprint, dtype, wanted }), train, options);
+    const cache = await latentCache(folder, { fingerprint, dtype, wanted });
+    if (cache.count < wanted.length) {
+      await cache.close();
+      throw new StableDiffusionError(
+        'file-access',
+        `${folder} holds ${cache.count} of the ${wanted.length} samples whose latents were written there: files were removed meanwhile. Start again.`,
+      );
+    }
+    return splitOf(cache, train, options);
   }
 }

@@ -1,7 +1,7 @@
 /** Shards at addresses: fetched once, again where a connection breaks, kept within bounds; and shards of each rank's own. Against a server of the test's own. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -180,4 +180,15 @@ test('with own shards two machines fetch each shard once an epoch, see every sam
   );
   await assert.rejects(batchesOn(3, 1, folderOf, state), /divided over 2 ranks, and there are 3/);
   await assert.rejects(batchesOn(5, 1, folderOf), /has 4 shards for 5 ranks/);
+});
+
+test("a small cache gives way to new shards, and never removes somebody's own archives", async () => {
+  writeFileSync(join(folder, 'mine.tar'), 'mine');
+  utimesSync(join(folder, 'mine.tar'), 1, 1);
+  const source = await openData(`${at}/data/{00..03}.tar`, { problems, cache: { ...cache(), bytes: 1 } });
+  assert.deepEqual(await namesOf(source), all);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.endsWith('.tar')).map((name) => name.slice(-7)),
+    ['-03.tar', 'ine.tar'],
+  );
 });

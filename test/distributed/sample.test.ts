@@ -1,7 +1,7 @@
 /** `sd sample` on ranks: the files of one process, whatever the number of ranks, also when a run goes on with another number. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -64,6 +64,18 @@ const maker = {
   make: async (indices: readonly number[]) =>
     indices.map((index) => createImage(4, 4, 3, new Uint8Array(48).fill(index))),
 };
+
+test('a folder whose settings are damaged is refused by the name of their file', async () => {
+  for (const [i, text] of ['{', 'null', '5'].entries()) {
+    const damaged = at(`damaged-${i}`);
+    mkdirSync(damaged);
+    writeFileSync(join(damaged, 'sampling.json'), text);
+    await assert.rejects(bulkSamples({ folder: damaged, maker, count: 2, batch: 2, settings: { a: 1 } }), {
+      code: 'file-corrupt',
+      message: /sampling\.json does not hold/,
+    });
+  }
+});
 
 test('ranks with folders of their own are refused', async () => {
   const ends = await Promise.allSettled(

@@ -5,6 +5,7 @@ import test, { after, before } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { pong } from '../../src/server/http/socket.ts';
 import { spaceOf } from '../../src/server/admission/storage-quota.ts';
 import { pocketGraph } from './comfyui-graph.ts';
 import { alice, bob, keys } from './callers.ts';
@@ -171,6 +172,18 @@ test('files without content are counted too', async () => {
   for (let i = 0; i < 800 && status === 200; i++)
     ({ status } = await fetch(`${server.url}/userdata/empty-${i}.txt`, { method: 'POST', headers: alice }));
   assert.equal(status, 429);
+});
+
+test('signs of life whose answers nobody reads end the socket', () => {
+  const said: string[] = [];
+  const socketOf = (bufferedAmount: number) => ({
+    bufferedAmount,
+    pong: () => said.push('pong'),
+    terminate: () => said.push('terminate'),
+  });
+  pong(socketOf(0), Buffer.alloc(125));
+  pong(socketOf(2 ** 20), Buffer.alloc(125));
+  assert.deepEqual(said, ['pong', 'terminate']);
 });
 
 test('sockets of one name are counted, each of them', async () => {

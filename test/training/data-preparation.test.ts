@@ -148,6 +148,27 @@ test('prefetch: in order, never more than wanted ahead, at work while the user i
   assert.ok(closed);
 });
 
+test('two runs that fill one cache at once keep each other’s files', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'latents-'));
+  try {
+    const options = { fingerprint: 'x', shardSize: 2 };
+    const writers = await Promise.all([writeLatentCache(folder, options), writeLatentCache(folder, options)]);
+    const fill = async (which: 0 | 1): Promise<void> => {
+      for (let i = 0; i < 6; i++) {
+        const latents = [float32([1], [i])];
+        await writers[which].add({ name: `run ${which}`, digest: String(i), captions: [], metadata: {}, latents });
+      }
+      await writers[which].finish();
+    };
+    await Promise.all([fill(0), fill(1)]);
+    const cache = await latentCache(folder, options);
+    assert.equal(cache.count, 12);
+    await cache.close();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('latents on disk: what was written is read, cut-off work goes on, other settings are refused', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'latents-'));
   try {

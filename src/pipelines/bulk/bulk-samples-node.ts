@@ -67,6 +67,16 @@ async function writeOnce(
   });
 }
 
+/** The settings of a set; undefined for a text that is none. */
+function settingsIn(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Keeps the settings of the set, or compares. Throws `invalid-argument` for a folder of another set. */
 async function claim(folder: string, settings: BulkOptions['settings']): Promise<void> {
   const text = `${JSON.stringify(settings, null, 2)}\n`;
@@ -74,7 +84,8 @@ async function claim(folder: string, settings: BulkOptions['settings']): Promise
   await writeOnce(path, [new TextEncoder().encode(text)]);
   const there = await readTextIfThere('note', path);
   if (there === text) return;
-  const old: Record<string, unknown> = JSON.parse(there ?? '{}');
+  const old = settingsIn(there ?? '{}');
+  if (!old) throw new StableDiffusionError('file-corrupt', `${path} does not hold the settings of samples. Remove it.`);
   const names = [...new Set([...Object.keys(old), ...Object.keys(settings)])];
   const other = names.filter((name) => JSON.stringify(old[name]) !== JSON.stringify(settings[name]));
   throw new StableDiffusionError(

@@ -11,12 +11,27 @@ const longestMessage = 2 ** 16;
 /** Milliseconds between two signs of life. A client that misses one is let go. */
 const heartbeat = 30_000;
 
+interface Ponging {
+  readonly bufferedAmount: number;
+  pong(data: Buffer): void;
+  terminate(): void;
+}
+
+/** Answers a sign of life. A client that sends many and reads none of the answers is let go. */
+export function pong(socket: Ponging, data: Buffer): void {
+  if (socket.bufferedAmount > longestMessage) socket.terminate();
+  else socket.pong(data);
+}
+
 export async function serveSocket(
   app: FastifyInstance,
   { comfyui: { hub }, limits }: ServerContext,
   authenticate: (request: FastifyRequest) => Promise<string>,
 ): Promise<void> {
-  await app.register(websocket, { options: { maxPayload: longestMessage } });
+  await app.register(websocket, {
+    // One message at a time: a read has room for ten thousand of them, and others wait meanwhile.
+    options: { maxPayload: longestMessage, allowSynchronousEvents: false, autoPong: false },
+  });
   const owners = new WeakMap<FastifyRequest, string>();
   for (const path of ['/ws', '/api/ws']) {
     app.route({
@@ -52,6 +67,7 @@ export async function serveSocket(
         socket.on('pong', () => {
           isAlive = true;
         });
+        socket.on('ping', (data) => pong(socket, data));
         socket.on('message', (data, isBinary) => {
           if (!isBinary) client.receive(String(data));
         });

@@ -18,7 +18,7 @@ import { openSafetensors } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
-import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
+import { removeHalfWritten, writeNewFile } from '../../files/write-file-node.ts';
 import type { EncodedSample, IndexedSource, LatentSample } from './sample.ts';
 
 export interface LatentCacheOptions {
@@ -85,6 +85,12 @@ const storedSchema = z.array(
 );
 type StoredSample = z.output<typeof storedSchema>[number];
 
+/** Another run fills the same cache: its files stay, and the next number is tried. */
+function unlessTaken(error: unknown): false {
+  if (error instanceof StableDiffusionError && error.code === 'file-exists') return false;
+  throw error;
+}
+
 const fileName = (number: number): string => `latents-${String(number).padStart(5, '0')}.safetensors`;
 
 /** Opens a folder for writing, creating it if needed; existing latents are kept. Throws `config-invalid` for a different fingerprint. */
@@ -120,11 +126,12 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
       fingerprint,
       samples: JSON.stringify(samples, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
     };
-    await writeFileAtomic(
-      join(folder, fileName(next)),
-      writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata }),
-    );
-    next += share.size;
+    const provide = ({ name }: { readonly name: string }): Tensor => tensors.get(name) as Tensor;
+    for (let isWritten = false; !isWritten; next += share.size)
+      isWritten = await writeNewFile(
+        join(folder, fileName(next)),
+        writeSafetensors(entries, provide, { metadata }),
+      ).then(() => true, unlessTaken);
     waiting = [];
   };
   return {

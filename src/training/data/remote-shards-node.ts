@@ -75,9 +75,12 @@ function fetchOf({ s3, client }: S3Bucket): typeof fetch {
   };
 }
 
+/** Only names that `fetched` gives: other archives in the folder are somebody's own. */
+const isCached = (name: string): boolean => /^[0-9a-f]{32}-/.test(name) && isShard(name);
+
 /** The files of a cache with their sizes and last uses; those that vanish meanwhile are left away. */
 async function cached(folder: string): Promise<{ path: string; size: number; used: number }[]> {
-  const names = (await readdir(folder)).filter(isShard);
+  const names = (await readdir(folder)).filter(isCached);
   const found = await Promise.all(
     names.map((name) =>
       stat(join(folder, name)).then(
