@@ -1,6 +1,6 @@
 /**
  * `npm run faults`: ends the process at each of its writes, and fills the disk at each, for the journal of jobs, the store of pictures,
- * files that are replaced, and training. What was promised before is checked afterwards: nothing is lost.
+ * files that are kept and replaced, and training. What was promised before is checked afterwards: nothing is lost.
  *
  *     npm run faults                       every point of every scenario but training's, of which every fifth
  *     npm run faults -- journal store      these scenarios

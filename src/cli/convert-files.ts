@@ -18,6 +18,7 @@ import { type NetworkConfig, ldmUNet } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { nativeLatentSize } from '../model/native-size.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
+import { openRegular } from '../files/open-node.ts';
 import { writeNewFolder } from '../files/write-folder-node.ts';
 import { type Checkpoint, configKey } from '../checkpoints/checkpoint.ts';
 import { withDType } from '../weights/convert-dtype.ts';
@@ -198,6 +199,9 @@ export async function writeDiffusersFolder(
           featureExtractorDocument(safety.vision_config.image_size),
         );
       }
+      // Copied as it is: behind a link out of the model it may be anything.
+      const given = from && join(from, 'scheduler', 'scheduler_config.json');
+      if (given && checkpoint.scheduler) await (await openRegular(given, { within: from })).handle.close();
       await json(join(folder, 'scheduler', 'scheduler_config.json'), checkpoint.scheduler ?? schedulerDocument(config));
       const lowResolution = lowResolutionDocument(config);
       if (lowResolution) await json(join(folder, 'low_res_scheduler', 'scheduler_config.json'), lowResolution);

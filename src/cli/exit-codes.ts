@@ -22,7 +22,19 @@ export interface ErrorReport {
   readonly exitCode: number;
 }
 
+/** Characters of a message: names of a stranger's file may have a megabyte. */
+const mostCharacters = 4000;
+
 export function reportError(error: unknown): ErrorReport {
+  const { code, message, exitCode } = reportOf(error);
+  return {
+    code,
+    message: message.length > mostCharacters ? `${message.slice(0, mostCharacters)}…` : message,
+    exitCode,
+  };
+}
+
+function reportOf(error: unknown): ErrorReport {
   if (error instanceof UsageError) return { code: 'usage', message: error.message, exitCode: exitCodes.usage };
   if (error instanceof StableDiffusionError) {
     const exitCode =

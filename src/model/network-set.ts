@@ -12,6 +12,7 @@ import { networkDefinition, networkParameters } from '../models/index.ts';
 import { assertMatch, compareParameters } from '../checkpoints/report.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { elementCount, expectDType, type Tensor } from '../tensor/tensor.ts';
+import { checkTokens } from './check-tokens.ts';
 import { bytesOfRun, type InputShapes } from './memory-need.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
@@ -171,6 +172,8 @@ export class NetworkSet implements AsyncDisposable {
     inputs: NetworkInputs,
     signal?: AbortSignal,
   ): Promise<Readonly<Record<string, Tensor>>> {
+    const network = this.#options.networks.get(choice.network);
+    if (network) checkTokens(this.#options.label, choice.network, network.config, inputs);
     const full = this.#isFull(choice);
     const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, shape]));
     const needed = this.checkMemory([{ ...choice, shapes }]);

@@ -10,7 +10,7 @@ import { countWrites, type FaultKind, tryFault } from '../../tools/faults/run.ts
 /** Points of each kind, spread over the writes. */
 const perKind = 1;
 
-for (const name of ['journal', 'store', 'files'])
+for (const name of ['journal', 'store', 'files', 'checkpoints'])
   test(`${name}: nothing that was promised is lost, whichever write is the last`, async () => {
     const writes = await countWrites(name);
     assert.ok(writes > 10, `${writes} writes`);

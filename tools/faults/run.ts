@@ -5,7 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { type Said, scenarios } from './scenarios.ts';
+import type { Said } from './scenario.ts';
+import { scenarios } from './scenarios.ts';
 import { trainingScenario } from './training.ts';
 
 export type FaultKind = 'kill' | 'half' | 'full';
@@ -28,6 +29,7 @@ await build({
   outfile: join(program, 'child.mjs'),
   bundle: true,
   platform: 'node',
+  target: 'node20',
   format: 'esm',
   packages: 'external',
 });

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { StableDiffusionError } from '../../src/errors.ts';
 import { isTemporaryName, removeHalfWritten } from '../../src/files/temporary-node.ts';
 import { writeFileAtomic, writeNewFile } from '../../src/files/write-file-node.ts';
 import type { NewJob } from '../../src/server/job.ts';
@@ -11,32 +10,11 @@ import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
 import { blobId } from '../../src/server/store/blob-store.ts';
 import { openFileStore } from '../../src/server/store/file-store.ts';
 import { admission, jobRequest, result } from '../../test/server/queue-jobs.ts';
-
-/** Tells the other process that something was promised: it is out when this returns. */
-export type Say = (event: string, id: string) => void;
-
-/** What was said, by event. */
-export type Said = ReadonlyMap<string, readonly string[]>;
-
-export interface Scenario {
-  /** Runs in a process that ends, or whose disk is full, at one of its writes. */
-  readonly work: (folder: string, say: Say) => Promise<void>;
-  /** Throws where a promise was broken. Leaves the folder usable. */
-  readonly check: (folder: string, said: Said) => Promise<void>;
-}
+import { keptFiles } from './kept-files.ts';
+import { orRefused, type Scenario } from './scenario.ts';
 
 const request = jobRequest();
 const jobOf = (id: string): NewJob => ({ id, owner: 'alice', source: 'jobs', priority: 'normal', request });
-
-/** The value, or undefined where it was refused as on a full disk: with an error of ours that says so. */
-async function orRefused<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof StableDiffusionError && error.code === 'file-access') return undefined;
-    throw error;
-  }
-}
 
 const journalOf = (folder: string): ReturnType<typeof openSqliteQueue> =>
   openSqliteQueue({ path: join(folder, 'jobs.sqlite'), attempts: 5 });
@@ -135,4 +113,4 @@ const files: Scenario = {
   },
 };
 
-export const scenarios: Readonly<Record<string, Scenario>> = { journal, store, files };
+export const scenarios: Readonly<Record<string, Scenario>> = { journal, store, files, ...keptFiles };
