@@ -188,7 +188,9 @@ test("a small cache gives way to new shards, and never removes somebody's own ar
   const source = await openData(`${at}/data/{00..03}.tar`, { problems, cache: { ...cache(), bytes: 1 } });
   assert.deepEqual(await namesOf(source), all);
   assert.deepEqual(
-    readdirSync(folder).filter((name) => name.endsWith('.tar')).map((name) => name.slice(-7)),
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.tar'))
+      .map((name) => name.slice(-7)),
     ['-03.tar', 'ine.tar'],
   );
 });
