@@ -17,9 +17,9 @@ FROM node:22-bookworm-slim
 WORKDIR /app
 ENV NODE_ENV=production
 COPY package.json package-lock.json ./
-# bullmq and ioredis are for servers and workers that share a Redis.
+# bullmq and ioredis are for servers and workers that share a Redis, @aws-sdk/client-s3 for pictures in a bucket.
 RUN npm ci --omit=dev --ignore-scripts \
-  && npm install --no-save --omit=dev --ignore-scripts bullmq@6 ioredis@6 \
+  && npm install --no-save --omit=dev --ignore-scripts bullmq@6 ioredis@6 @aws-sdk/client-s3@3 \
   && npm cache clean --force
 COPY --from=build /build/dist ./dist
 COPY --from=build /build/web/dist ./web/dist

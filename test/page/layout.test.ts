@@ -3,7 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { createImage } from '../../src/image/image.ts';
 import {
+  dropFiles,
   makePicture,
   openPage,
   paintedShare,
@@ -31,7 +34,41 @@ async function boxOf(page: Page, selector: string): Promise<Box> {
 const overlap = (a: Box, b: Box): boolean =>
   a.x < b.x + b.width - 1 && b.x < a.x + a.width - 1 && a.y < b.y + b.height - 1 && b.y < a.y + a.height - 1;
 
+/** A picture with A1111's text. */
+async function pictureWith(parameters: string): Promise<Uint8Array> {
+  return nodeImageCodec.encode(createImage(16, 16, 3), { format: 'png', metadata: { parameters } });
+}
+
 const windows: PageSteps = {
+  'of a dropped picture only what it tells is shown': async ({ browser, host }) => {
+    const { page, context } = await openPage(browser, host.url);
+    const dialog = page.getByRole('dialog');
+    for (const [more, expected] of [
+      ['', 0],
+      [', Denoising strength: 0.4', 1],
+      [', Denoising strength: 0.4, Hires upscale: 2', 0],
+    ] as const) {
+      const content = await pictureWith(`a\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64${more}`);
+      await dropFiles(page, [{ name: 'other.png', type: 'image/png', content }]);
+      await dialog.getByText('Guidance', { exact: true }).waitFor();
+      assert.equal(await dialog.getByText('Strength', { exact: true }).count(), expected, more);
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+    }
+    await context.close();
+  },
+  'on a phone every view is in one row at the bottom, none of them cut': async ({ browser, host }) => {
+    const { page, context } = await openPage(browser, host.url, {}, phone);
+    const links = await page.locator('.views a').all();
+    assert.ok(links.length >= 5);
+    const boxes = await Promise.all(links.map((link) => link.boundingBox()));
+    for (const box of boxes) {
+      assert.ok(box && box.y === boxes[0]?.y, 'in one row');
+      assert.ok(box.y + box.height <= phone.viewport.height && box.x + box.width <= phone.viewport.width, 'not cut');
+    }
+    await page.getByText('draws emoji only').waitFor();
+    await context.close();
+  },
   'an inpainted picture is between the one it began from and the way back, none of them cut': async ({
     browser,
     host,

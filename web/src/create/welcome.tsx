@@ -16,21 +16,29 @@ export function Welcome() {
         .
       </p>
       {model.startsWith('pocket') && (
-        <ul className="ideas" aria-label="Try one of these">
-          {ideas.map((idea) => (
-            <li key={idea}>
-              <button
-                type="button"
-                onClick={() => {
-                  studio.change({ prompt: idea });
-                  void studio.make();
-                }}
-              >
-                {idea}
-              </button>
-            </li>
-          ))}
-        </ul>
+        <>
+          <p className="small-model">
+            The model that comes with the program is small and draws emoji only.{' '}
+            {engine instanceof BrowserEngine
+              ? 'Open a Stable Diffusion checkpoint of yours for photographs and scenes.'
+              : 'For photographs and scenes start the server with a real model: sd serve --model sd-v1-5'}
+          </p>
+          <ul className="ideas" aria-label="Try one of these">
+            {ideas.map((idea) => (
+              <li key={idea}>
+                <button
+                  type="button"
+                  onClick={() => {
+                    studio.change({ prompt: idea });
+                    void studio.make();
+                  }}
+                >
+                  {idea}
+                </button>
+              </li>
+            ))}
+          </ul>
+        </>
       )}
     </div>
   );

@@ -7,6 +7,8 @@ import { extraOfPicture } from './extra-settings.ts';
 import { checkedSettings, type PromptSyntax, type Settings } from './settings.ts';
 
 export interface FoundSettings {
+  /** Of pictures that began from another one the settings tell a strength. */
+  readonly task: 'txt2img' | 'img2img';
   readonly settings: Settings;
   /** Name of the model, if known. */
   readonly model?: string;
@@ -26,6 +28,8 @@ function syntaxOf(version: unknown, record: unknown): PromptSyntax | undefined {
 
 function fromText(text: string, base: Settings, record?: unknown): FoundSettings {
   const fields = parseInfotext(text);
+  // Of a second pass it is that pass's.
+  const strength = fields['Hires upscale'] === undefined ? fields['Denoising strength'] : undefined;
   const settings = checkedSettings(
     {
       prompt: fields['Prompt'],
@@ -40,8 +44,7 @@ function fromText(text: string, base: Settings, record?: unknown): FoundSettings
             schedule: fields['Schedule type'] === 'Automatic' ? '' : (fields['Schedule type'] ?? ''),
             guidanceScale: fields['CFG scale'],
             seed: fields['Seed'],
-            // Of a second pass it is that pass's.
-            strength: fields['Hires upscale'] === undefined ? fields['Denoising strength'] : undefined,
+            strength,
             extra: extraOfPicture(fields, record),
             controls: controlsOfRecord(record),
           }
@@ -50,7 +53,8 @@ function fromText(text: string, base: Settings, record?: unknown): FoundSettings
     base,
   );
   const model = fields['Model'];
-  return { settings, ...(typeof model === 'string' && model !== '' ? { model } : {}) };
+  const task = strength === undefined ? 'txt2img' : 'img2img';
+  return { task, settings, ...(typeof model === 'string' && model !== '' ? { model } : {}) };
 }
 
 /** Undefined where the text is not one of settings. */

@@ -22,7 +22,7 @@ async function pictureOf(file: File, found: FoundSettings | undefined): Promise<
   return {
     id: newId(),
     createdAt: Date.now(),
-    task: 'txt2img',
+    task: found?.task ?? 'txt2img',
     settings: { ...settings, width, height, batchSize: 1 },
     model: found?.model ?? '',
     engine: 'Added',
@@ -67,7 +67,7 @@ export function DroppedPicture() {
               {found ? (
                 <SettingsTable
                   rows={[
-                    ...settingRows(found.settings, 'img2img'),
+                    ...settingRows(found.settings, found.task),
                     ...(found.model ? [['Model', found.model] as const] : []),
                   ]}
                 />

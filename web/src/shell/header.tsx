@@ -26,7 +26,11 @@ export function Header() {
             <Icon name={icon} />
             <span>{label}</span>
             {name === 'gallery' && history.length > 0 && (
-              <span className="count" aria-label={`${history.length} pictures`} role="img">
+              <span
+                className="count"
+                aria-label={history.length === 1 ? '1 picture' : `${history.length} pictures`}
+                role="img"
+              >
                 {history.length}
               </span>
             )}
