@@ -56,7 +56,8 @@ export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason:
     reason: 'numbers that OpenAI’s scripted CLIP keeps as tensors',
   },
   {
-    pattern: /^(cond_stage_model\.)?(transformer\.)?(logit_scale|text_projection(\.weight)?)$/,
+    pattern:
+      /^(cond_stage_model\.)?(transformer\.)?(logit_scale|(text_model\.)?text_projection(\.weight)?|visual_projection\.weight|vision_model\..+)$/,
     reason: 'parts of CLIP that compare a text with a picture, which ComfyUI and others save along',
   },
   {

@@ -1,6 +1,6 @@
 /** Translates system errors about a file to the library's errors. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 
@@ -31,10 +31,19 @@ export function fileError(path: string, cause: unknown): StableDiffusionError {
   if (cause instanceof StableDiffusionError) return cause;
   const code = systemCode(cause);
   if (code === 'ENOENT' || code === 'ENOTDIR')
-    return new StableDiffusionError('file-not-found', `${path} does not exist.`, { cause });
+    return new StableDiffusionError('file-not-found', `${path} ${absence(path)}.`, { cause });
   return new StableDiffusionError('file-access', `${path} could not be read or written: ${reasonOf(cause)}.`, {
     cause,
   });
+}
+
+/** A link may be there without its file: a download that was broken off, a disk that is not mounted. */
+function absence(path: string): string {
+  try {
+    return `is a link to ${readlinkSync(path)}, which does not exist`;
+  } catch {
+    return 'does not exist';
+  }
 }
 
 /** Why a file or folder could not be written. Errors of our own pass. */

@@ -12,6 +12,8 @@ const weights = /\.(?:safetensors|ckpt|pt|pth|bin|gguf)$/i;
 export async function missingModel(given: string): Promise<StableDiffusionError | undefined> {
   const [folder, last] = [dirname(given), basename(given)];
   const files = (await readdir(folder).catch(() => [])).filter((name) => weights.test(name)).sort();
+  // A link whose file is gone: opening it says so.
+  if (files.includes(last)) return undefined;
   const whole = files.filter(
     (name) => name.replace(weights, '').toLowerCase() === last.replace(weights, '').toLowerCase(),
   );

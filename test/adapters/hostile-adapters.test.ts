@@ -102,6 +102,9 @@ test('what ComfyUI and trainings leave in checkpoints is passed over', () => {
     'cond_stage_model.logit_scale',
     'cond_stage_model.text_projection',
     'cond_stage_model.transformer.text_projection.weight',
+    'cond_stage_model.transformer.text_model.text_projection.weight',
+    'cond_stage_model.transformer.visual_projection.weight',
+    'cond_stage_model.transformer.vision_model.embeddings.class_embedding',
     'embedding_manager.embedder.string_to_param_dict.*',
     'global_step',
   ])

@@ -1,10 +1,11 @@
 /** What is said of a model at whose path nothing lies. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { openFile } from '../../src/files/byte-source-node.ts';
 import { missingModel } from '../../src/hub/missing-model-node.ts';
 import { modelPath } from '../../src/hub/pull-node.ts';
 
@@ -32,6 +33,14 @@ test('a file with another ending, and a mistyped one, are named', async (context
   }
   for (const given of ['notes', 'another.safetensors', 'deeper/pocket'])
     assert.equal(await missingModel(join(folder, given)), undefined);
+});
+
+test('a link whose file is gone is said to be one, and is not proposed in its own place', async (context) => {
+  const path = join(folderOf(context), 'linked.safetensors');
+  symlinkSync('../blobs/0123abcd', path);
+  assert.equal(await missingModel(path), undefined);
+  const expected = { code: 'file-not-found', message: /linked\.safetensors is a link to \.\.\/blobs\/0123abcd, which does not exist/ };
+  await assert.rejects(openFile(path), expected);
 });
 
 test('a short name is near, or the kinds of names are said', async () => {
