@@ -32,11 +32,14 @@ export function fileStem(label: string): string {
 const stateKeys =
   /^(?:string_to_token|optimizer_state_dict|optimizer|scheduler)\/|^(?:step|global_step|epoch|iter|clip_g)$/;
 
-/** The keys of a file that are embeddings: in the original's form those of `string_to_param`, and no others. */
+/** The keys of a file that are embeddings: in the original's form those of `string_to_param`, and no others; never single numbers beside them. */
 function embeddingKeys({ entries }: WeightSource): string[] {
   const keys = [...entries.keys()];
   const original = keys.filter((key) => key.startsWith('string_to_param/'));
-  return original.length > 0 ? original : keys.filter((key) => !stateKeys.test(key));
+  if (original.length > 0) return original;
+  const others = keys.filter((key) => !stateKeys.test(key));
+  const rows = others.filter((key) => entries.get(key)?.shape.length !== 0);
+  return rows.length > 0 ? rows : others;
 }
 
 /** Far above what is shared: 75 vectors fill a prompt. */
@@ -105,7 +108,9 @@ export async function readEmbeddings(
   for (const key of keys) {
     const read = toFloat32(await source.read(key, options.signal));
     const width = read.shape.at(-1) ?? 0;
-    const own = key.startsWith('string_to_param/') ? '*' : key;
+    const placeholder = /^string_to_param\/(.*)$/s.exec(key)?.[1];
+    // The only one has the file's name, as in A1111; several have their own.
+    const own = placeholder === undefined ? key : keys.length > 1 ? placeholder : '*';
     embeddings.push({
       token: nameless.has(own) ? fileStem(source.label) : own,
       vectors: float32([read.data.length / width, width], read.data),

@@ -43,6 +43,16 @@ test('state beside a named embedding is passed over', async () => {
   );
 });
 
+test('single numbers of a training are no embeddings; several placeholders of the original keep their names', async () => {
+  const tokens = async (tensors: Readonly<Record<string, Tensor>>) =>
+    (await readEmbeddings(fileOf(tensors))).map(({ token }) => token);
+  assert.deepEqual(await tokens({ emb_params: zeros(2, 8), lr: one(0.1), loss: one(3) }), ['style']);
+  assert.deepEqual(await tokens({ 'string_to_param/*': zeros(2, 8), lr: one(0.1) }), ['style']);
+  assert.deepEqual(await tokens({ 'string_to_param/a': zeros(2, 8) }), ['style']);
+  assert.deepEqual(await tokens({ 'string_to_param/a': zeros(2, 8), 'string_to_param/b': zeros(1, 8) }), ['a', 'b']);
+  await assert.rejects(tokens({ lr: one(0.1) }), { code: 'file-unsupported' });
+});
+
 /** A file that says it has more than it has: nothing of it may be read. */
 function lying(entries: Readonly<Record<string, readonly number[]>>): WeightSource {
   return {

@@ -216,3 +216,39 @@ test('keys without a layer, keys that are none, wrong sizes and halves are repor
   );
   assert.throws(() => openLora(memoryWeights(new Map([['a.b', ones([1])]]))), { code: 'file-unsupported' });
 });
+
+test('a DoRA of the input convolution changes the first channels of an inpainting model, as those of its own', async () => {
+  const name = 'input_blocks.0.0.weight';
+  const own = (await unetWeights().read(name)) as Tensor<'float32'>;
+  const [out = 0, channels = 0, height = 0, width = 0] = own.shape;
+  const [columns, all] = [channels * height * width, (2 * channels + 1) * height * width];
+  const data = new Float32Array(out * all).fill(0.25);
+  for (let row = 0; row < out; row++) data.set(own.data.subarray(row * columns, (row + 1) * columns), row * all);
+  const source = unetWeights();
+  const entry = { name, dtype: 'float32', shape: [out, 2 * channels + 1, height, width] } as const;
+  const wide: WeightSource = {
+    ...source,
+    entries: new Map([...source.entries, [name, entry]]),
+    read: async (wanted, signal) =>
+      wanted === name ? { dtype: 'float32', shape: entry.shape, data: data.slice() } : source.read(wanted, signal),
+  };
+  for (const scale of [float32([out, 1, 1, 1], new Float32Array(out).fill(2)), float32([1, channels, 1, 1], new Float32Array(channels).fill(3))]) {
+    const lora = openLora(
+      memoryWeights(
+        new Map([
+          ['lora_unet_conv_in.lora_down.weight', ones([1, channels, height, width])],
+          ['lora_unet_conv_in.lora_up.weight', ones([out, 1, 1, 1])],
+          ['lora_unet_conv_in.dora_scale', scale],
+        ]),
+        'a DoRA',
+      ),
+    );
+    const narrow = (await withLora(unetWeights(), unetConfig, [{ lora }]).read(name)).data as Float32Array;
+    const config = { ...unetConfig, in_channels: 2 * channels + 1 } as NetworkConfig;
+    const got = (await withLora(wide, config, [{ lora }]).read(name)).data as Float32Array;
+    for (let row = 0; row < out; row++) {
+      assert.deepEqual(got.slice(row * all, row * all + columns), narrow.slice(row * columns, (row + 1) * columns));
+      assert.ok(got.slice(row * all + columns, (row + 1) * all).every((value) => value === 0.25));
+    }
+  }
+});

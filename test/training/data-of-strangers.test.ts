@@ -237,3 +237,16 @@ test('filters keep what the model card of Stable Diffusion v1 keeps: aesthetics 
   assert.match(rejection(filter, { aesthetic: 5, pwatermark: 0.1 }) ?? '', /aesthetics is 5/);
   assert.match(rejection(filter, { aesthetic: 6, pwatermark: 0.5 }) ?? '', /watermark is 0.5/);
 });
+
+test("shards: a caption in the json is found under every name that a folder's or a table's row may have", async () => {
+  for (const field of ['caption', 'prompt', 'text', 'TEXT']) {
+    const shard = tarOf([
+      ['a.png', Uint8Array.of(1)],
+      ['a.json', Buffer.from(JSON.stringify({ [field]: 'a cat', width: 3 }))],
+    ]);
+    const source = webDataset({ shards: ['s.tar'], open: async () => memoryBytes(shard, 's.tar'), problems: createProblems() });
+    const captions: (readonly string[])[] = [];
+    for await (const { sample } of source.open(0, 0)) captions.push(sample.captions);
+    assert.deepEqual(captions, [['a cat']], field);
+  }
+});

@@ -117,7 +117,7 @@ function changesOf(
     if (weight) {
       const widen = widening(layer.weight.tensor, source.entries.get(layer.weight.tensor)?.shape ?? [], weight);
       note(layer.weight, module, widen?.size ?? weight[0] * weight[1], async (own, signal) => {
-        const delta = await weightDelta(lora, module, own, signal);
+        const delta = await weightDelta(lora, module, widen ? () => widen.narrow(own()) : own, signal);
         return widen ? { ...delta, matrix: widen.matrix(delta.matrix) } : delta;
       });
     }
@@ -136,7 +136,14 @@ function widening(
   name: string,
   shape: Shape,
   [rows, columns]: readonly [number, number],
-): { readonly size: number; readonly matrix: (delta: Matrix) => Matrix } | undefined {
+):
+  | {
+      readonly size: number;
+      readonly matrix: (delta: Matrix) => Matrix;
+      /** The weight of the first channels alone. */
+      readonly narrow: (weight: Matrix) => Matrix;
+    }
+  | undefined {
   const [out = 0, channels = 0, height = 0, width = 0] = shape;
   const all = channels * height * width;
   if (name !== inputConvolution || rows !== out || columns >= all || columns % (height * width) !== 0) return undefined;
@@ -146,6 +153,11 @@ function widening(
       const data = new Float32Array(out * all);
       for (let row = 0; row < out; row++) data.set(delta.data.subarray(row * columns, (row + 1) * columns), row * all);
       return { rows: out, columns: all, data };
+    },
+    narrow(weight) {
+      const data = new Float32Array(out * columns);
+      for (let row = 0; row < out; row++) data.set(weight.data.subarray(row * all, row * all + columns), row * columns);
+      return { rows: out, columns, data };
     },
   };
 }

@@ -8,6 +8,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { ByteSource } from '../../files/byte-source.ts';
 import { decodeText } from '../../files/text-encoding.ts';
 import { streamBytes } from './byte-stream.ts';
+import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { PlacedSample, Sample, SampleMetadata, ShardedSource } from './sample.ts';
 import { captionBytes, parseObject } from './sample-text.ts';
@@ -113,7 +114,7 @@ const fieldsWanted = ({ imageField, captionField, mapField }: FieldNames): Requi
       : ['', '.png', '.jpg'].map((ending) => mapField.toLowerCase() + ending),
 });
 
-/** A sample of the picture and caption of its fields: `txt`, else `caption`, else the caption in `json`. Undefined, and reported, where it has no picture. */
+/** A sample of the picture and caption of its fields: `txt`, else `caption`, else the caption in `json`, as of a table's row. Undefined, and reported, where it has no picture. */
 export function sampleOfFields(
   shard: string,
   { key, fields }: Pick<TarSample, 'key' | 'fields'>,
@@ -141,7 +142,8 @@ export function sampleOfFields(
   const caption = first(names.caption);
   if (!caption) {
     const text = names.caption.map((field) => metadata[field]).find((value) => typeof value === 'string');
-    return { name, image, captions: typeof text === 'string' ? [text] : [], metadata, ...own };
+    const captions = typeof text === 'string' ? [text] : splitCaptions(metadata).captions;
+    return { name, image, captions, metadata, ...own };
   }
   const text = decodeText(caption.subarray(0, captionBytes), caption.length > captionBytes);
   if (text === undefined)
