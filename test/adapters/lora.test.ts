@@ -232,7 +232,10 @@ test('a DoRA of the input convolution changes the first channels of an inpaintin
     read: async (wanted, signal) =>
       wanted === name ? { dtype: 'float32', shape: entry.shape, data: data.slice() } : source.read(wanted, signal),
   };
-  for (const scale of [float32([out, 1, 1, 1], new Float32Array(out).fill(2)), float32([1, channels, 1, 1], new Float32Array(channels).fill(3))]) {
+  for (const scale of [
+    float32([out, 1, 1, 1], new Float32Array(out).fill(2)),
+    float32([1, channels, 1, 1], new Float32Array(channels).fill(3)),
+  ]) {
     const lora = openLora(
       memoryWeights(
         new Map([

@@ -39,7 +39,10 @@ test('a link whose file is gone is said to be one, and is not proposed in its ow
   const path = join(folderOf(context), 'linked.safetensors');
   symlinkSync('../blobs/0123abcd', path);
   assert.equal(await missingModel(path), undefined);
-  const expected = { code: 'file-not-found', message: /linked\.safetensors is a link to \.\.\/blobs\/0123abcd, which does not exist/ };
+  const expected = {
+    code: 'file-not-found',
+    message: /linked\.safetensors is a link to \.\.\/blobs\/0123abcd, which does not exist/,
+  };
   await assert.rejects(openFile(path), expected);
 });
 

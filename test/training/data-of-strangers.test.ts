@@ -244,7 +244,11 @@ test("shards: a caption in the json is found under every name that a folder's or
       ['a.png', Uint8Array.of(1)],
       ['a.json', Buffer.from(JSON.stringify({ [field]: 'a cat', width: 3 }))],
     ]);
-    const source = webDataset({ shards: ['s.tar'], open: async () => memoryBytes(shard, 's.tar'), problems: createProblems() });
+    const source = webDataset({
+      shards: ['s.tar'],
+      open: async () => memoryBytes(shard, 's.tar'),
+      problems: createProblems(),
+    });
     const captions: (readonly string[])[] = [];
     for await (const { sample } of source.open(0, 0)) captions.push(sample.captions);
     assert.deepEqual(captions, [['a cat']], field);
