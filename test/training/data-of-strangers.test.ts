@@ -131,6 +131,15 @@ test('a caption that is a link or a pipe is not read; one of megabytes is cut, w
   await assert.rejects(openFile(join(folder, 'b.txt')), { code: 'file-access' });
 });
 
+test('a table of which no row is left is named', async () => {
+  const row = `{"file_name":"a.png","text":"x","m":${'['.repeat(500)}${']'.repeat(500)}}`;
+  const folder = folderOf('no-row', { 'a.png': png, 'metadata.jsonl': row });
+  await assert.rejects(imageFolder(folder, { problems: createProblems() }), {
+    code: 'invalid-argument',
+    message: /The metadata\.jsonl of .* has no row that can be used/,
+  });
+});
+
 test('metadata as Python and Windows write it: byte order mark, NaN, Infinity; a row nested too deeply is left out alone', async () => {
   const deep = `{"file_name":"b.png","x":${'['.repeat(5e4)}${']'.repeat(5e4)}}`;
   const table = `\ufeff{"file_name":"a.png","text":"one NaN","score":NaN,"low":-Infinity}\n${deep}\n`;

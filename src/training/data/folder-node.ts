@@ -67,7 +67,9 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
   if (entries.length === 0)
     throw new StableDiffusionError(
       'invalid-argument',
-      `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.${passedOver(problems)}`,
+      files.includes('metadata.jsonl')
+        ? `The metadata.jsonl of ${path} has no row that can be used.${passedOver(problems)}`
+        : `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.${passedOver(problems)}`,
     );
   if (options.labels !== 'folder') reportRepeats(entries, problems);
   const labels = labelsOf(entries, options.labels);
