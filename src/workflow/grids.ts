@@ -23,6 +23,12 @@ export function zipped(a: Float32, b: Float32, join: (a: number, b: number) => n
   return { ...a, data: a.data.map((value, i) => join(value, b.data[i] as number)) };
 }
 
+/** Two batches in one number of items: one item stands for all of the other batch, other numbers are left as they are. */
+export function broadcast(a: Float32, b: Float32): readonly [Float32, Float32] {
+  const [own = 1, other = 1] = [a.shape[0], b.shape[0]];
+  return [own === 1 ? toBatch(a, other) : a, other === 1 ? toBatch(b, own) : b];
+}
+
 export const clamped = (x: number): number => Math.min(1, Math.max(0, x));
 
 /** A tensor seen as planes [n, h, w] with `c` numbers for each place. */

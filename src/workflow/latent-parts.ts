@@ -27,12 +27,11 @@ export function featheredLatent(
   if (h < 1 || w < 1) return to;
   const source = placed(own, false, [h, w], (row, column) => [row, column]);
   const [wholeHeight, wholeWidth] = [own.shape[2] ?? 1, own.shape[3] ?? 1];
-  const rise = (i: number, length: number, start: number, end: number, whole: number): number => {
-    if (feather === 0) return 1;
-    const low = start !== 0 && i < feather ? (i + 1) / feather : 1;
-    const high = end < whole && length - 1 - i < feather ? (length - i) / feather : 1;
-    return low * high;
-  };
+  const step = (t: number): number => (t < feather ? (t + 1) / feather : 1);
+  // At the far edge a feather longer than the source counts on from its end, as Python's slices do.
+  const rise = (i: number, length: number, start: number, end: number, whole: number): number =>
+    (start === 0 ? 1 : step(i)) *
+    (end < whole ? step(length - 1 - i) * (i < length - 1 ? step(2 * length - 1 - i) : 1) : 1);
   const data = to.data.slice();
   for (let plane = 0; plane < batch * channels; plane++)
     for (let row = 0; row < h; row++)

@@ -82,12 +82,15 @@ export function upscale(
 export const upscaleImage = (image: Float32, options: Parameters<typeof upscale>[1]): Float32 =>
   channelsLast(upscale(channelsFirst(image), options));
 
+/** A latent in the size of another, cut in the middle to its ratio. */
+export function sizedLike(x: Float32, shape: readonly number[], method: string): Float32 {
+  const [, , height = 1, width = 1] = shape;
+  if (x.shape[2] === height && x.shape[3] === width) return x;
+  return upscale(x, { width, height, method, crop: 'center' });
+}
+
 /** A latent in the size, and where wanted the batch, of another. */
 export function likeShape(x: Float32, shape: readonly number[], repeats = true): Float32 {
-  const [batch = 1, , height = 1, width = 1] = shape;
-  const sized =
-    x.shape[2] === height && x.shape[3] === width
-      ? x
-      : upscale(x, { width, height, method: 'bilinear', crop: 'center' });
-  return repeats ? toBatch(sized, batch) : sized;
+  const sized = sizedLike(x, shape, 'bilinear');
+  return repeats ? toBatch(sized, shape[0] ?? 1) : sized;
 }

@@ -21,7 +21,7 @@ import { evaluateRequest, startAtTime } from './dpm-solver.ts';
 import { type Evaluation, transition } from './dpm-solver-step.ts';
 import { checkRequest } from './request.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
-import { sigmaSteps } from './sigma-steps.ts';
+import { evaluate, sigmaSteps } from './sigma-steps.ts';
 
 export interface UniPcOptions {
   /** B(h) = h (`bh1`, default) or e^h - 1 (`bh2`). */
@@ -153,6 +153,19 @@ export async function* sampleUniPc(
   return latent;
 }
 
+/** A run of one step: the original's loop then only evaluates, and x is left in the scale of the last level. */
+async function* withoutUpdate(
+  denoise: Denoiser,
+  x: Latent,
+  [sigma, first, last]: readonly [number, SolverTime, SolverTime],
+  signal: AbortSignal | undefined,
+): Sampling {
+  const denoised = await evaluate(denoise, x, sigma, signal);
+  const latent = scale(x, first.alpha / last.alpha);
+  yield { step: 1, steps: 1, sigma, latent, denoised };
+  return latent;
+}
+
 /** Runs UniPC over the sigmas of k-diffusion, as ComfyUI: sigma 0 at the end is taken as 0.001. */
 export async function* sampleUniPcSigma(
   denoise: Denoiser,
@@ -163,6 +176,8 @@ export async function* sampleUniPcSigma(
   if (sigmaSteps(sigmas).length === 0) return x;
   const times = Array.from(sigmas, (sigma) => timeOfSigma(sigma === 0 ? 0.001 : sigma, 0));
   const last = times.at(-1) as SolverTime;
+  if (times.length === 2)
+    return yield* withoutUpdate(denoise, x, [Number(sigmas[0]), times[0] as SolverTime, last], options.signal);
   const order = Math.min(options.order ?? 3, Math.max(1, times.length - 2));
   const sampling = sampleUniPc(
     evaluateDenoiser(denoise, options.signal),

@@ -2,9 +2,9 @@
 
 import { defineNode, type NodeType, plainFlags } from '../definition.ts';
 import { composite } from '../composite.ts';
-import { mapped, zipped } from '../grids.ts';
+import { broadcast, mapped, zipped } from '../grids.ts';
 import { featheredLatent, interpolated } from '../latent-parts.ts';
-import { likeShape } from '../upscale.ts';
+import { likeShape, sizedLike } from '../upscale.ts';
 
 const latentCompositeNode = defineNode({
   name: 'LatentComposite',
@@ -37,9 +37,9 @@ const latentBlendNode = defineNode({
   },
   outputs: ['LATENT'],
   run({ samples1, samples2, blend_factor }) {
-    const other = likeShape(samples2.samples, samples1.samples.shape);
+    const [first, other] = broadcast(samples1.samples, sizedLike(samples2.samples, samples1.samples.shape, 'bicubic'));
     const share = 1 - blend_factor;
-    const blended = zipped(samples1.samples, other, (a, b) => Math.fround(a * blend_factor) + Math.fround(b * share));
+    const blended = zipped(first, other, (a, b) => Math.fround(a * blend_factor) + Math.fround(b * share));
     return [{ ...samples1, samples: blended }];
   },
 });

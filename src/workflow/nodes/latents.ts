@@ -186,6 +186,16 @@ const latentFlipNode = defineNode({
   run: ({ samples, flip_method }) => [{ ...samples, samples: flipped(samples.samples, flip_method, false) }],
 });
 
+/**
+ * The range of a crop along an axis of `whole` elements: it starts at most 8 before the end. Of fewer than 8 elements that start is negative, and
+ * counts from the end, as Python's slices do.
+ */
+function croppedRange(start: number, length: number, whole: number): readonly [from: number, to: number] {
+  const from = Math.min(start, whole - 8);
+  const at = (index: number): number => Math.max(0, Math.min(whole, index < 0 ? index + whole : index));
+  return [at(from), Math.max(at(from), at(from + length))];
+}
+
 const latentCropNode = defineNode({
   name: 'LatentCrop',
   displayName: 'Crop Latent',
@@ -201,12 +211,9 @@ const latentCropNode = defineNode({
   outputs: ['LATENT'],
   run({ samples, width, height, x, y }) {
     const [, , h = 1, w = 1] = samples.samples.shape;
-    const area = {
-      x: Math.max(0, Math.min(x >> 3, w - 8)),
-      y: Math.max(0, Math.min(y >> 3, h - 8)),
-      width: width >> 3,
-      height: height >> 3,
-    };
+    const [left, right] = croppedRange(x >> 3, width >> 3, w);
+    const [top, bottom] = croppedRange(y >> 3, height >> 3, h);
+    const area = { x: left, y: top, width: right - left, height: bottom - top };
     return [{ ...samples, samples: part(samples.samples, false, area) }];
   },
 });

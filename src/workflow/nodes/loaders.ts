@@ -2,6 +2,7 @@
 
 import { defineNode, type NodeType } from '../definition.ts';
 import { StableDiffusionError } from '../../errors.ts';
+import { inFloat8 } from '../half-precision.ts';
 import { clipOfNetworks, modelOfNetwork, vaeOf, valuesOf } from '../load-model.ts';
 
 const checkpointLoaderSimpleNode = defineNode({
@@ -136,8 +137,11 @@ const unetLoaderNode = defineNode({
     weight_dtype: [['default', 'fp8_e4m3fn', 'fp8_e4m3fn_fast', 'fp8_e5m2']],
   },
   outputs: ['MODEL'],
-  async run({ unet_name }, { files }) {
-    return [modelOfNetwork(await files.network('diffusion_models', unet_name))];
+  async run({ unet_name, weight_dtype }, { files }) {
+    const network = await files.network('diffusion_models', unet_name);
+    if (weight_dtype === 'default') return [modelOfNetwork(network)];
+    const dtype = weight_dtype === 'fp8_e5m2' ? 'float8_e5m2' : 'float8_e4m3fn';
+    return [modelOfNetwork({ ...network, source: inFloat8(network.source, dtype) })];
   },
 });
 

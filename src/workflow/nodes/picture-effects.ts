@@ -5,7 +5,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { cannyEdges } from '../../image/canny-edges.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { composite, fourAxes } from '../composite.ts';
-import { mapped, withChannels } from '../grids.ts';
+import { broadcast, mapped, withChannels } from '../grids.ts';
 import { blended, blurred, sharpened } from '../picture-effects.ts';
 import { channelsFirst, channelsLast } from '../pictures.ts';
 import { fitSize } from '../sampling/entry-inputs.ts';
@@ -31,10 +31,10 @@ const imageBlendNode = defineNode({
   flags: plainFlags,
   run({ image1, image2, blend_factor, blend_mode }) {
     const second = withChannels(image2, image1.shape[3] ?? 3);
-    const [batch = 1, height = 1, width = 1] = image1.shape;
+    const [, height = 1, width = 1] = image1.shape;
     const isSame = second.shape[1] === height && second.shape[2] === width;
     const sized = isSame ? second : upscaleImage(second, { width, height, method: 'bicubic', crop: 'center' });
-    return [blended(image1, toBatch(sized, batch), blend_mode, blend_factor)];
+    return [blended(...broadcast(image1, sized), blend_mode, blend_factor)];
   },
 });
 
@@ -166,7 +166,7 @@ const joinImageWithAlphaNode = defineNode({
   run({ image, alpha }) {
     const [own = 1, height = 1, width = 1] = image.shape;
     const mask = fitSize(fourAxes(alpha), height, width);
-    const batch = Math.max(own, mask.shape[0] ?? 1);
+    const batch = Math.min(own, mask.shape[0] ?? 1);
     const pixels = toBatch(withChannels(withChannels(image, 3), 4), batch);
     const masks = toBatch(mask, batch);
     return [mapped(pixels, (value, i) => (i % 4 === 3 ? 1 - (masks.data[i >> 2] as number) : value))];

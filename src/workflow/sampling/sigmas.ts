@@ -77,6 +77,7 @@ export function basicSigmas(sampling: ModelSampling, scheduler: string, steps: n
 
 /** Align Your Steps: the end of the schedule that `denoise` leaves. */
 export function alignedSigmas(model: 'SD1' | 'SDXL' | 'SVD', steps: number, denoise: number): Float32Array {
+  if (denoise <= 0) return new Float32Array();
   const left = denoise < 1 ? roundHalfEven(steps * denoise) : steps;
-  return left <= 0 ? new Float32Array() : comfyAlignedSteps(model, steps).slice(-(left + 1));
+  return comfyAlignedSteps(model, steps).slice(-(left + 1));
 }
