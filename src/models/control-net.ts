@@ -50,9 +50,13 @@ export function controlNet(
 
 /** The UNet's inputs and hint [batch, hint_channels, 8 height, 8 width] → control.0 …, control.middle, hint_features. */
 export function traceControlNet(config: ControlNetConfig, options?: NetworkTraceOptions): Graph {
-  const own = unetInputs(config.unet);
-  const unit = 2 ** (config.unet.channel_mult.length - 1) * 2 ** ((config.hint_widths.length - 1) / 2);
-  const sides = [multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))];
+  const size = options?.size;
+  const own = unetInputs(config.unet, size);
+  const perLatent = 2 ** ((config.hint_widths.length - 1) / 2);
+  const unit = 2 ** (config.unet.channel_mult.length - 1) * perLatent;
+  const sides = size
+    ? size.map((side) => side * perLatent)
+    : [multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))];
   return traceNetwork(
     { ...own, hint: { dtype: 'float32', shape: [dim('batch'), config.hint_channels, ...sides] } },
     (p, given) => {

@@ -21,9 +21,11 @@ export function extendedNetwork<N extends NamedNetwork>(network: N, extension: E
   return form(network, extension.name, { extensions: [...own, extension] });
 }
 
-/** A UNet for a latent's size: the one for all multiples of its unit, or one of this size where it is none or an extension needs it. */
+/** A UNet or ControlNet for a latent's size: the one for all multiples of its unit, or one of this size where it is none or an extension needs it. */
 export function sizedNetwork(network: NamedNetwork, height: number, width: number): NamedNetwork {
-  const unit = 2 ** ((network.config as UNetConfig).channel_mult.length - 1);
+  const { config } = network;
+  const unet = config.kind === 'controlnet' ? config.unet : (config as UNetConfig);
+  const unit = 2 ** (unet.channel_mult.length - 1);
   const isWhole = height % unit === 0 && width % unit === 0;
   if (isWhole && !network.extensions?.some(({ needsSize }) => needsSize)) return network;
   return form(network, `${height}x${width}`, { size: [height, width] });

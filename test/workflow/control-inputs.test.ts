@@ -111,6 +111,25 @@ test('two uses of one network in a chain add up, and one whose window is closed 
   assert.deepEqual(Object.keys(closed.inputs), ['x', 'timesteps', 'context']);
 });
 
+test('a ControlNet takes latents whose sides are no multiples of its unit, halved upwards as the UNet halves them', async () => {
+  const sigma = model.sampling.percentToSigma(0.5);
+  const run = (width: number) =>
+    controlInputs(
+      { model, networks, controls: controlRun() },
+      { ...net, ...always },
+      {
+        network: model.network,
+        inputs: { ...inputs, x: draws.randn([2, 4, 8, width]) },
+        area: { ...area, width },
+        sigma,
+      },
+    );
+  const { inputs: made } = await run(7);
+  assert.deepEqual(made['control.0']?.shape, [2, 32, 8, 7]);
+  assert.deepEqual(made['control.middle']?.shape, [2, 64, 4, 4]);
+  assert.ok(value(made, 'control.middle').some((one) => one !== 0));
+});
+
 test('a ControlNet and an adapter act together', async () => {
   const { network } = await controlled({ ...net, ...always, previous: { ...adapter, ...always } });
   assert.deepEqual(network.extensions?.map(({ name }) => name).sort(), ['adapter', 'control']);

@@ -18,7 +18,7 @@ import type { NamedNetwork } from '../../model/network-set.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
 import { controlNetworkFor } from '../control-net.ts';
-import { extendedNetwork } from '../network-forms.ts';
+import { extendedNetwork, sizedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
 import { upscale } from '../upscale.ts';
 import type { ControlValue } from '../values/control.ts';
@@ -80,12 +80,12 @@ function hintOf(
   return hint;
 }
 
-/** Throws `shape-mismatch` for a latent that the control network does not take. */
+/** Throws `shape-mismatch` for a latent that the adapter does not take. */
 function assertFits(label: string, unit: number, { height, width }: Area): void {
   if (height % unit === 0 && width % unit === 0) return;
   throw new StableDiffusionError(
     'shape-mismatch',
-    `A control network takes latents whose sides are multiples of ${unit}; ${label} was given ${width} by ${height}. Choose another size of the picture or area.`,
+    `A T2I-Adapter takes latents whose sides are multiples of ${unit}; ${label} was given ${width} by ${height}. Choose another size of the picture or area.`,
   );
 }
 
@@ -96,11 +96,11 @@ function controlNetOf(
   options: ControlOptions,
   { area, inputs }: EntryTask,
 ): ControlUnit {
-  assertFits(control.label, 2 ** (config.unet.channel_mult.length - 1), area);
+  const sized = sizedNetwork(network, area.height, area.width);
   const outputs = Object.keys(extensionInputs([controlNet], config.unet));
   const unit = 2 ** ((config.hint_widths.length - 1) / 2);
   return controlNetUnit({
-    run: (given, signal) => options.networks.run(network, { outputs }, given, signal),
+    run: (given, signal) => options.networks.run(sized, { outputs }, given, signal),
     channels: config.unet.in_channels,
     hint: toBatch(hintOf(control.hint, options, area.height * unit, area.width * unit), inputs.x.shape[0] ?? 1),
     weight: control.strength,
