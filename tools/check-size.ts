@@ -20,7 +20,6 @@ const tables: Readonly<Record<string, string>> = {
 const toShorten: readonly string[] = [
   'test/parity/readers/lineage-parts.ts',
   'test/parity/readers/adapters.ts',
-  'test/parity/readers/lucid.ts',
 ];
 
 interface Diagnostic {
