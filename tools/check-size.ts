@@ -17,10 +17,7 @@ const tables: Readonly<Record<string, string>> = {
 };
 
 /** Files that are to be split, or that hold functions that are. */
-const toShorten: readonly string[] = [
-  'test/parity/readers/lineage-parts.ts',
-  'test/parity/readers/adapters.ts',
-];
+const toShorten: readonly string[] = ['test/parity/readers/lineage-parts.ts', 'test/parity/readers/adapters.ts'];
 
 interface Diagnostic {
   readonly category: string;
