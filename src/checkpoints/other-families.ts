@@ -27,6 +27,7 @@ export const otherFamilies: readonly OtherFamily[] = [
   { id: 'hunyuan-video', name: 'a HunyuanVideo model', holds: ['individual_token_refiner.'] },
   { id: 'hunyuan-dit', name: 'a Hunyuan-DiT model', holds: ['text_embedding_padding'] },
   { id: 'auraflow', name: 'an AuraFlow model', holds: ['double_layers.0.attn.'] },
+  { id: 'imagen-pytorch', name: 'a model of imagen-pytorch', holds: ['to_time_hiddens.', 'null_text_embed'] },
   { id: 'hidream', name: 'a HiDream model', holds: ['double_stream_blocks.0.block.'] },
   {
     id: 'qwen-image',

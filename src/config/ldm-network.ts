@@ -99,6 +99,10 @@ export function className(target: unknown, what: string): string {
 export function ldmNetwork(value: unknown, what: string, options: LdmOptions = {}): NetworkConfig {
   const { target, params } = mapping(value, what);
   const name = className(target, what);
+  if (/^imagen_pytorch\./.test(String(target)))
+    throw configError(
+      `${what}: ${String(target)} is of imagen-pytorch, whose networks are not supported. Imagen's kind that is: DeepFloyd IF, from its diffusers folders.`,
+    );
   const build = builders.get(name);
   if (!build)
     throw configError(

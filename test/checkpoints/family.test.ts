@@ -20,6 +20,7 @@ const attention = 'model.diffusion_model.input_blocks.4.1.transformer_blocks.0.a
 const families: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>> = {
   sd3: { 'model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight': [1, 1] },
   flux: { 'double_blocks.0.img_attn.qkv.weight': [1, 1], 'single_blocks.0.linear1.weight': [1, 1] },
+  'imagen-pytorch': { 'unets.0.init_conv.convs.0.weight': [1, 1], 'unets.0.to_time_hiddens.1.weight': [1, 1] },
   auraflow: { 'model.double_layers.0.attn.w1k.weight': [1, 1], 'model.single_layers.0.attn.w1q.weight': [1, 1] },
   'hunyuan-video': {
     'double_blocks.0.x': [1],
