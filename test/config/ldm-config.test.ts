@@ -240,7 +240,10 @@ test('what would be another network than was meant is refused, by the name of th
   refused(bare('channel_mult: [1], num_heads: yes'), /num_heads/);
   refused(bare('channel_mult: [1], num_heads: 8').replace('64', '1e300'), /model_channels/);
   refused('target: os.system\nparams: {command: x}', /os\.system is not one we can build/);
-  refused('target: imagen_pytorch.Unet\nparams: {dim: 32}', /imagen_pytorch\.Unet is of imagen-pytorch, .* not supported/);
+  refused(
+    'target: imagen_pytorch.Unet\nparams: {dim: 32}',
+    /imagen_pytorch\.Unet is of imagen-pytorch, .* not supported/,
+  );
   refused('target: 3', /needs a target/);
   refused('[1, 2]', /a list/);
   refused('', /nothing/);
