@@ -57,6 +57,8 @@ const names: Readonly<Record<ControlKind, string>> = {
   reference: 'reference mode',
 };
 
+const withArticle = (name: string): string => `${/^[AEIOU]/i.test(name) ? 'an' : 'a'} ${name}`;
+
 /** What people call a kind of control file. */
 export function controlKindName({ kind }: { readonly kind: ControlKind }): string {
   return names[kind];
@@ -113,7 +115,7 @@ function checkFamily(source: WeightSource, config: ControlConfig, { label, confi
     if (JSON.stringify(found) !== JSON.stringify(wanted))
       refuse(
         source,
-        `it is a ${what} for another family of models: its ${field} is ${JSON.stringify(found)}, that of ${label} is ${JSON.stringify(wanted)}. Use one made for that family.`,
+        `it is ${withArticle(what)} for another family of models: its ${field} is ${JSON.stringify(found)}, that of ${label} is ${JSON.stringify(wanted)}. Use one made for that family.`,
       );
   };
   if (config.kind === 'controlnet') {
@@ -168,7 +170,7 @@ function refuseContext(source: WeightSource, config: ControlConfig, { label, con
     });
   refuse(
     source,
-    `it is a ${names[config.kind]} for another family of models: its context width is ${found}, that of ${label} is ${wanted}. Use one made for that family.`,
+    `it is ${withArticle(names[config.kind])} for another family of models: its context width is ${found}, that of ${label} is ${wanted}. Use one made for that family.`,
   );
 }
 

@@ -55,7 +55,7 @@ export function currentNames(source: WeightSource): WeightSource {
 type Pairing = 'equal' | 'first channels' | 'none';
 
 /** How a tensor of A matches its counterpart: same shape, or A is a convolution with additional input channels. Throws `weights-mismatch`. */
-function pairing(a: WeightEntry, b: WeightEntry | undefined): Pairing {
+function pairing(a: WeightEntry, b: WeightEntry | undefined, labels: readonly [a: string, b: string]): Pairing {
   if (!b) return 'none';
   if (a.shape.join() === b.shape.join()) return 'equal';
   const others = (shape: readonly number[]): string => [shape[0], ...shape.slice(2)].join();
@@ -65,12 +65,12 @@ function pairing(a: WeightEntry, b: WeightEntry | undefined): Pairing {
     if (from === 4 && (to === 9 || to === 8))
       throw new StableDiffusionError(
         'weights-mismatch',
-        `To merge ${to === 9 ? 'an inpainting' : 'an InstructPix2Pix'} model with a plain one, make it the first (A). ${a.name} has ${from} input channels in A and ${to} in B.`,
+        `To merge ${to === 9 ? 'an inpainting' : 'an InstructPix2Pix'} model with a plain one, make it the first (A). ${a.name} has ${from} input channels in ${labels[0]} and ${to} in ${labels[1]}.`,
       );
   }
   throw new StableDiffusionError(
     'weights-mismatch',
-    `${a.name} is [${a.shape.join(', ')}] in A and [${b.shape.join(', ')}] in B. Merge checkpoints of one architecture.`,
+    `${labels[0]} and ${labels[1]} cannot be merged: ${a.name} is [${a.shape.join(', ')}] in the first and [${b.shape.join(', ')}] in the second. Merge checkpoints of one architecture.`,
   );
 }
 
@@ -93,7 +93,7 @@ function mergedEntry(options: MergeOptions, entry: WeightEntry, kinds: Set<Merge
   const { a, b, c, method, half = false } = options;
   const { name } = entry;
   const other = method === 'none' || name === skipped || !name.includes('model') ? undefined : b?.entries.get(name);
-  const fit = pairing(entry, other);
+  const fit = pairing(entry, other, [a.label, b?.label ?? 'B']);
   if (fit === 'none' || !b || !other) {
     const dtype = toHalf(entry.dtype, half && method === 'none');
     return { entry: { ...entry, dtype }, read: async (signal) => cast(await a.read(name, signal), dtype) };

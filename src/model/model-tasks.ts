@@ -43,6 +43,9 @@ const limited: { readonly [K in CheckpointKind]?: readonly ModelTask[] } = {
   other: ['inpaint'],
 };
 
+/** The tasks that models of a kind take where they do not take all. */
+export const tasksOfKind = (kind: CheckpointKind): readonly ModelTask[] | undefined => limited[kind];
+
 /** The tasks that a model takes. */
 export function modelTasks(config: LatentDiffusionConfig): readonly ModelTask[] {
   return limited[checkpointKind(config)] ?? (isRefiner(config) ? ['img2img', 'inpaint'] : everyTask);

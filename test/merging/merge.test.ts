@@ -65,7 +65,10 @@ test('other architectures, too few files and an inpainting model as B are refuse
     return err;
   };
   assert.match(await refused(plain, wide), /make it the first \(A\).*\[weights-mismatch\]\n$/);
-  assert.match(await refused(plain, other), /Merge checkpoints of one architecture\. \[weights-mismatch\]\n$/);
+  assert.match(
+    await refused(plain, other),
+    /plain\.safetensors and .*other\.safetensors cannot be merged: .* Merge checkpoints of one architecture\. \[weights-mismatch\]\n$/,
+  );
   assert.match(await refused(plain, '--method', 'weighted-sum'), /needs 2 files, got 1/);
   assert.match(await refused(plain, wide, '--block-ratios', '1,2'), /25 numbers .* got 2/);
 });

@@ -1,4 +1,7 @@
-/** What several controls add to one call of the network: their inputs, added up where they have one name, and their tokens. */
+/**
+ * What several controls add to one call of the network: their tokens, which the other controls see too (as in A1111's extension and ComfyUI),
+ * and their inputs, added up where they have one name.
+ */
 
 import { StableDiffusionError } from '../../errors.ts';
 import { concatenate } from '../../tensor/arithmetic.ts';
@@ -19,14 +22,15 @@ export async function addedInputs(
   const added: Record<string, Tensor> = {};
   let { context }: DenoiserInputs = call.inputs;
   for (const unit of units) {
-    const own = { ...call, isActive: isActive(unit) };
-    for (const [name, value] of Object.entries((await unit.before?.(own)) ?? {}))
-      added[name] = sumInto(added[name], value);
-    const tokens = unit.tokens?.(own);
+    const tokens = unit.tokens?.({ ...call, isActive: isActive(unit) });
     if (!tokens) continue;
     if (!context)
       throw new StableDiffusionError('invalid-argument', 'A style adapter needs a model that takes a prompt.');
     context = concatenate([expectDType(context, 'float32', 'context'), tokens], 1);
   }
+  const seen = { ...call, inputs: context ? { ...call.inputs, context } : call.inputs };
+  for (const unit of units)
+    for (const [name, value] of Object.entries((await unit.before?.({ ...seen, isActive: isActive(unit) })) ?? {}))
+      added[name] = sumInto(added[name], value);
   return context === call.inputs.context || !context ? added : { ...added, context };
 }
