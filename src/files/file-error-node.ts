@@ -30,6 +30,8 @@ export const systemCode = (cause: unknown): string | undefined =>
 export function fileError(path: string, cause: unknown): StableDiffusionError {
   if (cause instanceof StableDiffusionError) return cause;
   const code = systemCode(cause);
+  if (code === 'ENOTDIR' && existsSync(path))
+    return new StableDiffusionError('file-access', `${path} is a file, and a folder is needed.`, { cause });
   if (code === 'ENOENT' || code === 'ENOTDIR')
     return new StableDiffusionError('file-not-found', `${path} ${absence(path)}.`, { cause });
   return new StableDiffusionError('file-access', `${path} could not be read or written: ${reasonOf(cause)}.`, {

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openFile } from '../../src/files/byte-source-node.ts';
+import { imageFolder } from '../../src/training/data/folder-node.ts';
+import { createProblems } from '../../src/training/data/problems.ts';
 import { missingModel } from '../../src/hub/missing-model-node.ts';
 import { modelPath } from '../../src/hub/pull-node.ts';
 
@@ -44,6 +46,13 @@ test('a link whose file is gone is said to be one, and is not proposed in its ow
     message: /linked\.safetensors is a link to \.\.\/blobs\/0123abcd, which does not exist/,
   };
   await assert.rejects(openFile(path), expected);
+});
+
+test('a file where a folder is needed is there, and not missing', async (context) => {
+  const path = join(folderOf(context), 'notes.txt');
+  const given = imageFolder(path, { problems: createProblems() });
+  await assert.rejects(given, { code: 'file-access', message: /notes\.txt is a file, and a folder is needed/ });
+  await assert.rejects(openFile(join(path, 'x')), { code: 'file-not-found' });
 });
 
 test('a short name is near, or the kinds of names are said', async () => {
