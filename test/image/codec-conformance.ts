@@ -3,7 +3,7 @@
  * files of files/images, and run the cases.
  */
 
-import type { ImageCodec } from '../../src/image/codec/codec.ts';
+import type { EncodeOptions, ImageCodec } from '../../src/image/codec/codec.ts';
 import { createImage, flatten, type Image } from '../../src/image/image.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 
@@ -208,6 +208,25 @@ export function codecConformance(
         ];
       },
     })),
+    {
+      name: 'another format, and a quality that is none, are refused',
+      async run() {
+        for (const options of [
+          { format: 'bmp' },
+          { format: 'JPEG' },
+          {},
+          { format: 'jpeg', quality: 500 },
+          { format: 'webp', quality: 0.5 },
+        ]) {
+          const code = await codec.encode(gradient(4, 4, 3), options as EncodeOptions).then(
+            () => 'none',
+            (error: { readonly code?: string }) => error.code,
+          );
+          check(code === 'invalid-argument', `${JSON.stringify(options)}: ${code}`);
+        }
+        return [];
+      },
+    },
     ...(['png', 'jpeg', 'webp'] as const).map((format) => ({
       name: `${format} carries metadata, and still decodes`,
       async run() {

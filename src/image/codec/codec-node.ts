@@ -3,6 +3,7 @@
 import sharp from 'sharp';
 import { StableDiffusionError } from '../../errors.ts';
 import type { DecodeOptions, EncodeOptions, ImageCodec } from './codec.ts';
+import { checkEncode } from './check-encode.ts';
 import { finishDecode } from './decoded-pixels.ts';
 import { flatten, type Image } from '../image.ts';
 import { defaultMaxPixels, inspectImageFile } from './image-file.ts';
@@ -59,6 +60,7 @@ function withoutDensity(file: Uint8Array): Uint8Array {
 }
 
 async function encode(image: Image, options: EncodeOptions): Promise<Uint8Array> {
+  checkEncode(options);
   const { width, height, channels, data } = options.format === 'jpeg' && image.channels === 4 ? flatten(image) : image;
   const picture = sharp(data, { raw: { width, height, channels } });
   // Level 4 of zlib's 9: a fortieth larger than with the usual 6, in little more than half the time.

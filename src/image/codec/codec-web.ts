@@ -7,6 +7,7 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { DecodeOptions, EncodeOptions, ImageCodec } from './codec.ts';
+import { checkEncode } from './check-encode.ts';
 import { finishDecode } from './decoded-pixels.ts';
 import { flatten, type Image } from '../image.ts';
 import { type ImageFile, inspectImageFile } from './image-file.ts';
@@ -123,6 +124,7 @@ async function encodeByCanvas(image: Image, format: 'jpeg' | 'webp', quality: nu
 }
 
 async function encode(image: Image, options: EncodeOptions): Promise<Uint8Array> {
+  checkEncode(options);
   let file: Uint8Array;
   if (options.format === 'png') file = await encodePng(image);
   else if (options.format === 'jpeg')

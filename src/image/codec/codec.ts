@@ -43,6 +43,6 @@ export interface ImageCodec {
    * Throws `file-corrupt`, `file-truncated`, `file-unsupported` and `too-large` as `inspectImageFile`.
    */
   decode(bytes: Uint8Array, options?: DecodeOptions): Promise<Image<3 | 4>>;
-  /** The bytes of a file. */
+  /** The bytes of a file. Throws `invalid-argument` for another format or quality. */
   encode(image: Image, options: EncodeOptions): Promise<Uint8Array>;
 }
