@@ -1,11 +1,19 @@
 /** The checks of one node's inputs and of the nodes before it, in ComfyUI's kinds and words of errors. */
 
 import { isExactObject } from '../formats/exact-json.ts';
-import type { ApiGraph, ApiNode } from './graph.ts';
+import { type ApiGraph, type ApiNode, isLink } from './graph.ts';
 import { type InputSpec, type NameLists, namesOf } from './input-spec.ts';
 import { type NodeTable, type NodeType, outputsOf } from './definition.ts';
 import { inputConfig } from './object-info.ts';
-import { ConversionError, pythonBool, pythonFloat, pythonInt, pythonRepr, pythonStr } from './python-text.ts';
+import {
+  ConversionError,
+  pythonBool,
+  pythonFloat,
+  pythonInt,
+  pythonRepr,
+  pythonStr,
+  pythonTypeName,
+} from './python-text.ts';
 import { pythonNumber } from '../formats/exact-json.ts';
 import type { ValidationError } from './validation-error.ts';
 
@@ -239,9 +247,11 @@ export class NodeValidation {
   }
 
   /** What the node itself says of its inputs. */
-  #custom(id: string, node: ApiNode, { validateInputs, validates = [] }: NodeType): ValidationError[] {
+  #custom(id: string, node: ApiNode, type: NodeType): ValidationError[] {
+    const { validateInputs, validates = [] } = type;
     if (!validateInputs) return [];
     const inputs: Record<string, unknown> = { ...node.inputs, ...this.values.get(id) };
+    for (const name of validates) if (isFileName(type, name)) assertText(type.name, name, inputs[name]);
     const answer = validateInputs(inputs, this.#lists);
     if (answer === true) return [];
     return validates.flatMap((name) =>
@@ -254,6 +264,20 @@ export class NodeValidation {
         : [],
     );
   }
+}
+
+const isFileName = ({ required, optional }: NodeType, name: string): boolean => {
+  const kind = { ...required, ...optional }[name]?.[0];
+  return typeof kind === 'object' && 'folder' in kind;
+};
+
+/** Throws what ComfyUI's checks of a file's name raise for a name that is not given, is a link or is no text. */
+function assertText(node: string, name: string, value: unknown): void {
+  if (typeof value === 'string') return;
+  if (value === undefined)
+    throw new CheckFailed('TypeError', `${node}.VALIDATE_INPUTS() missing 1 required positional argument: '${name}'`);
+  const type = isLink(value) ? 'NoneType' : pythonTypeName(value);
+  throw new CheckFailed('AttributeError', `'${type}' object has no attribute 'endswith'`);
 }
 
 function error(

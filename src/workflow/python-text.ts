@@ -30,12 +30,13 @@ export function pythonRepr(value: unknown): string {
 export const pythonStr = (value: unknown): string => (typeof value === 'string' ? value : pythonRepr(value));
 
 /** What a value's type is called. */
-function typeName(value: unknown): string {
+export function pythonTypeName(value: unknown): string {
   if (value === null || value === undefined) return 'NoneType';
   if (typeof value === 'boolean') return 'bool';
   if (typeof value === 'string') return 'str';
   if (Array.isArray(value)) return 'list';
-  return typeof value === 'object' ? 'dict' : Number.isInteger(value) ? 'int' : 'float';
+  if (typeof value === 'object') return 'dict';
+  return typeof value === 'bigint' || Number.isInteger(value) ? 'int' : 'float';
 }
 
 /** A value that Python's conversion refuses, with its message. */
@@ -59,7 +60,7 @@ export function pythonInt(value: unknown): number | bigint {
     return Number.isSafeInteger(Number(whole)) ? Number(whole) : whole;
   }
   throw new ConversionError(
-    `int() argument must be a string, a bytes-like object or a real number, not '${typeName(value)}'`,
+    `int() argument must be a string, a bytes-like object or a real number, not '${pythonTypeName(value)}'`,
   );
 }
 
@@ -77,7 +78,7 @@ export function pythonFloat(value: unknown): number {
       throw new ConversionError(`could not convert string to float: ${quoted(value)}`);
     return Number(text);
   }
-  throw new ConversionError(`float() argument must be a string or a real number, not '${typeName(value)}'`);
+  throw new ConversionError(`float() argument must be a string or a real number, not '${pythonTypeName(value)}'`);
 }
 
 /** `bool(value)`. */
