@@ -43,14 +43,16 @@ const windows: PageSteps = {
   'of a dropped picture only what it tells is shown': async ({ browser, host }) => {
     const { page, context } = await openPage(browser, host.url);
     const dialog = page.getByRole('dialog');
-    for (const [more, expected] of [
-      ['', 0],
-      [', Denoising strength: 0.4', 1],
-      [', Denoising strength: 0.4, Hires upscale: 2', 0],
+    for (const [seed, more, expected] of [
+      [7001, '', 0],
+      [7002, ', Denoising strength: 0.4', 1],
+      [7003, ', Denoising strength: 0.4, Hires upscale: 2', 0],
     ] as const) {
-      const content = await pictureWith(`a\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64${more}`);
+      const content = await pictureWith(
+        `a\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: ${seed}, Size: 64x64${more}`,
+      );
       await dropFiles(page, [{ name: 'other.png', type: 'image/png', content }]);
-      await dialog.getByText('Guidance', { exact: true }).waitFor();
+      await dialog.getByText(String(seed), { exact: true }).waitFor();
       assert.equal(await dialog.getByText('Strength', { exact: true }).count(), expected, more);
       await page.keyboard.press('Escape');
       await dialog.waitFor({ state: 'hidden' });
