@@ -163,6 +163,7 @@ export const workflowRequestSchema = z.object({
   prompt: z.string(),
   /** `extra_data`: what pictures keep besides the nodes. */
   extra: z.string(),
+  workflowId: z.string().optional(), // the id that ComfyUI's page gave it, which is in `extra` too
   /** Output nodes to run. */
   outputs: z.array(z.string()),
   /** Intermediate pictures: made by the latent's colours alone. */

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { finishedWorkflows } from '../../src/server/comfyui/history.ts';
+import { finishedWorkflows, openWorkflows } from '../../src/server/comfyui/history.ts';
+import type { WorkflowJob } from '../../src/server/job.ts';
 import type { JobQueue } from '../../src/server/queue/queue.ts';
 import { pocketGraph } from './comfyui-graph.ts';
 import { alice, bob, keys } from './callers.ts';
@@ -140,4 +141,23 @@ test('a history without an end is read to 32 MiB, for one request of a caller at
   clearInterval(others);
   assert.equal(most, 1);
   assert.ok(turns > 0);
+});
+
+test('a list of large workflows is put together in parts, between which others have their turn', async () => {
+  const request = { prompt: '{}', extra: JSON.stringify({ x: 'x'.repeat(2 ** 20) }), outputs: ['9'] };
+  const jobs = Array.from({ length: 5 }, (_, number) => ({ request: { ...request, number, promptId: `${number}` } }));
+  let [turns, isOver] = [0, false];
+  const count = (): void => {
+    turns++;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  const bytes = await openWorkflows('alice', jobs as unknown as readonly WorkflowJob[]);
+  isOver = true;
+  assert.ok(turns >= 5, `${turns} turns of others`);
+  const items = JSON.parse(Buffer.from(bytes).toString()) as readonly (readonly [number, string])[];
+  assert.deepEqual(
+    items.map(([number, id]) => [number, id]),
+    [0, 1, 2, 3, 4].map((number) => [number, `${number}`]),
+  );
 });

@@ -10,7 +10,10 @@ const longestAnswer = 32 * 2 ** 20;
 
 const pageSize = 100;
 
-/** For reading finished workflows: one request of a caller at a time. */
+/** Bytes that are put together before others have their turn. */
+const slice = 2 ** 20;
+
+/** For putting workflows together: one request of a caller at a time. */
 const reading = createPlaces(1);
 
 export interface HistoryQuery {
@@ -24,8 +27,25 @@ const reportedOutcome = ({ result, error }: WorkflowJob): WorkflowOutcome | unde
   result?.workflow ?? error?.workflow;
 
 /** A workflow as ComfyUI's queue lists it: number, id, nodes, extra data, output nodes. */
-export const queueItem = ({ request }: WorkflowJob): string =>
+const queueItem = ({ request }: WorkflowJob): string =>
   `[${JSON.stringify(request.number)},${JSON.stringify(request.promptId)},${request.prompt},${request.extra},${JSON.stringify(request.outputs)}]`;
+
+/** A list of open workflows as JSON. Others have their turn meanwhile, and a caller's requests come one after another. */
+export function openWorkflows(owner: string, jobs: readonly WorkflowJob[]): Promise<Uint8Array> {
+  return reading.run(owner, async () => {
+    const parts: Uint8Array[] = [];
+    let left = slice;
+    for (const job of jobs) {
+      const part = Buffer.from(`${parts.length > 0 ? ',' : ''}${queueItem(job)}`);
+      parts.push(part);
+      left -= part.length;
+      if (left > 0) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      left = slice;
+    }
+    return Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]);
+  });
+}
 
 /** How a job ended that tells nothing of its nodes: its worker ended, or it was given up. */
 function unknownOutcome({ request, error, finishedAt }: WorkflowJob): WorkflowOutcome {

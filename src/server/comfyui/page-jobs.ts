@@ -35,14 +35,6 @@ interface PageJob {
   readonly workflow_id?: string | undefined;
 }
 
-/** The id that the page gave the workflow. */
-function workflowIdOf(extra: string): string | undefined {
-  const { extra_pnginfo: info } = JSON.parse(extra) as { readonly extra_pnginfo?: unknown };
-  const workflow = isMapping(info) ? info.workflow : undefined;
-  const id = isMapping(workflow) ? workflow.id : undefined;
-  return typeof id === 'string' ? id : undefined;
-}
-
 /** How many things the output nodes made, and the one to show: a kept one, else any. */
 function summaryOf(outputs: Readonly<Record<string, unknown>>): Pick<PageJob, 'outputs_count' | 'preview_output'> {
   const shown: Record<string, unknown>[] = [];
@@ -75,7 +67,7 @@ function pageJob(job: WorkflowJob, state = stateOf(job)): PageJob {
     status: state,
     priority: request.number,
     create_time: createdAt,
-    workflow_id: workflowIdOf(request.extra),
+    workflow_id: request.workflowId,
   };
   if (!isFinished(job)) return { ...noted, execution_start_time: startedAt, outputs_count: 0 };
   return {

@@ -15,6 +15,7 @@ import { anyGraph } from '../../workflow/page/page-to-api.ts';
 import { type NodeErrors, type ValidationError, validateWorkflow } from '../../workflow/validate.ts';
 import { assertWorker } from '../accept-job.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
+import { createPlaces } from '../admission/places.ts';
 import type { ServerContext } from '../context.ts';
 import { isFinished, isWorkflowJob, type WorkflowJob, type WorkflowRequest } from '../job.ts';
 import type { Limits } from '../limits.ts';
@@ -91,18 +92,32 @@ function targetsOf(body: ExactObject): readonly string[] | undefined {
 const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value.length > 0 && value.length <= 200 ? value : undefined;
 
+/** The id that ComfyUI's page gave the workflow. */
+function workflowIdOf(extra: Readonly<Record<string, unknown>>): string | undefined {
+  const info = extra['extra_pnginfo'];
+  const workflow = isExactObject(info) ? info['workflow'] : undefined;
+  return isExactObject(workflow) ? textOf(workflow['id']) : undefined;
+}
+
 /** Whether intermediate pictures are wanted: the client's word, else the operator's. */
 function wantsPreviews(extra: Readonly<Record<string, unknown>>, byDefault: boolean): boolean {
   const method = extra['preview_method'];
   return typeof method === 'string' && method !== 'default' ? method !== 'none' : byDefault;
 }
 
+/** For reading workflows, of a megabyte or more: one request of a caller at a time. */
+const reading = createPlaces(1);
+
 /** Takes a workflow in. Throws `too-large`, `busy`, `invalid-argument` for a body that is not JSON. */
-export async function submitPrompt(
-  context: ServerContext,
-  owner: string,
-  bytes: Uint8Array | undefined,
-): Promise<Submitted> {
+export function submitPrompt(context: ServerContext, owner: string, bytes: Uint8Array | undefined): Promise<Submitted> {
+  return reading.run(owner, async () => {
+    // Others have their turn between two workflows.
+    await new Promise((resolve) => setImmediate(resolve));
+    return takeIn(context, owner, bytes);
+  });
+}
+
+async function takeIn(context: ServerContext, owner: string, bytes: Uint8Array | undefined): Promise<Submitted> {
   const { comfyui, limits, isStopping } = context;
   if (isStopping())
     throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
@@ -122,11 +137,13 @@ export async function submitPrompt(
   const extra = extraOf(body);
   const promptId = textOf(body['prompt_id']) ?? randomUUID();
   const clientId = textOf(extra['client_id']);
+  const workflowId = workflowIdOf(extra);
   await addJob(context, owner, {
     task: 'workflow',
     promptId,
     number,
     ...(clientId === undefined ? {} : { clientId }),
+    ...(workflowId === undefined ? {} : { workflowId }),
     prompt: printExactJson(graphObject(checked.graph)),
     extra: printExactJson(extra),
     outputs: [...checked.outputs],

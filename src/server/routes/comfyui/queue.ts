@@ -1,7 +1,7 @@
 /** `/queue`, `/interrupt` and `/free`: workflows that wait or run, and what is kept in memory for them. */
 
 import * as z from 'zod';
-import { queueItem } from '../../comfyui/history.ts';
+import { openWorkflows } from '../../comfyui/history.ts';
 import { jobIdOf } from '../../comfyui/submit-prompt.ts';
 import type { WorkflowJob } from '../../job.ts';
 import { empty } from '../../http/route.ts';
@@ -32,10 +32,17 @@ const listing = comfyRoute({
   response: z.unknown(),
   async handle({ comfyui }, { owner }) {
     const open = comfyui.hub.open(owner);
-    const text = (jobs: readonly WorkflowJob[]): string => `[${jobs.map(queueItem).join(',')}]`;
     const waiting = heapOf(open.filter(({ state }) => state === 'queued'));
     const running = open.filter(({ state }) => state === 'running');
-    return rawJson(`{"queue_running":${text(running)},"queue_pending":${text(waiting)}}`);
+    return rawJson(
+      Buffer.concat([
+        Buffer.from('{"queue_running":'),
+        await openWorkflows(owner, running),
+        Buffer.from(',"queue_pending":'),
+        await openWorkflows(owner, waiting),
+        Buffer.from('}'),
+      ]),
+    );
   },
 });
 

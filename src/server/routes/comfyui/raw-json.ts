@@ -5,9 +5,9 @@ import { hasMoreValues } from '../../admission/count-values.ts';
 import type { Answer } from '../../http/route.ts';
 import { decodeText } from '../../../files/text-encoding.ts';
 
-/** The answer. */
-export const rawJson = (text: string): Extract<Answer, { bytes: Uint8Array }> => ({
-  bytes: new TextEncoder().encode(text),
+/** The answer, from a text or its bytes in UTF-8. */
+export const rawJson = (json: string | Uint8Array): Extract<Answer, { bytes: Uint8Array }> => ({
+  bytes: typeof json === 'string' ? new TextEncoder().encode(json) : json,
   mediaType: 'application/json; charset=utf-8',
   headers: { 'cache-control': 'no-store' },
 });
