@@ -32,7 +32,7 @@ export function fileStem(label: string): string {
 const stateKeys =
   /^(?:string_to_token|optimizer_state_dict|optimizer|scheduler)\/|^(?:step|global_step|epoch|iter|clip_g)$/;
 
-/** The keys of a file that are embeddings: in the original's form those of `string_to_param`, and no others; never single numbers beside them. */
+/** The keys of a file that are embeddings: in the original's form those of `string_to_param` and no others; never single numbers. */
 function embeddingKeys({ entries }: WeightSource): string[] {
   const keys = [...entries.keys()];
   const original = keys.filter((key) => key.startsWith('string_to_param/'));

@@ -107,25 +107,6 @@ test('EXIF user comments in the encodings that writers use', () => {
   };
   const utf8 = new TextEncoder().encode(words);
   const withMark = new Uint8Array([0xef, 0xbb, 0xbf, ...utf8]);
-  const block = (comment: Uint8Array, little: boolean): Uint8Array => {
-    const bytes = new Uint8Array(44 + 8 + comment.length);
-    const view = new DataView(bytes.buffer);
-    view.setUint16(0, little ? 0x4949 : 0x4d4d);
-    view.setUint16(2, 42, little);
-    view.setUint32(4, 8, little);
-    const entry = (at: number, tag: number, type: number, count: number, value: number): void => {
-      view.setUint16(at, 1, little);
-      view.setUint16(at + 2, tag, little);
-      view.setUint16(at + 4, type, little);
-      view.setUint32(at + 6, count, little);
-      view.setUint32(at + 10, value, little);
-    };
-    entry(8, 0x8769, 4, 1, 26);
-    entry(26, 0x9286, 7, 8 + comment.length, 44);
-    bytes.set(new TextEncoder().encode('UNICODE'), 44);
-    bytes.set(comment, 52);
-    return bytes;
-  };
   for (const little of [false, true])
     for (const comment of [
       utf16(false, false),
@@ -135,7 +116,7 @@ test('EXIF user comments in the encodings that writers use', () => {
       utf8,
       withMark,
     ])
-      assert.equal(readExif(block(comment, little)).userComment, words);
+      assert.equal(readExif(commentBlock(little, 'UNICODE', comment)).userComment, words);
 });
 
 /** A block of one byte order with a user comment alone. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { controlNetConfigSchema, t2iAdapterConfigSchema, unetConfigSchema } from '../../src/config/network-config.ts';
+import { controlNetConfigSchema, t2iAdapterConfigSchema } from '../../src/config/network-config.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { scale } from '../../src/tensor/arithmetic.ts';
@@ -14,19 +14,9 @@ import { NetworkPool } from '../../src/workflow/network-pool.ts';
 import { controlInputs, controlRun } from '../../src/workflow/sampling/control-inputs.ts';
 import type { ControlValue } from '../../src/workflow/values/control.ts';
 import { randomWeights } from '../model/random-model.ts';
+import { smallUNet } from '../networks.ts';
 
-const config = unetConfigSchema.parse({
-  kind: 'unet',
-  in_channels: 4,
-  out_channels: 4,
-  model_channels: 32,
-  num_res_blocks: 1,
-  attention_resolutions: [1],
-  channel_mult: [1, 2],
-  num_heads: 2,
-  context_dim: 8,
-  use_spatial_transformer: true,
-});
+const config = smallUNet({ channel_mult: [1, 2], num_heads: 2, context_dim: 8, use_spatial_transformer: true });
 const netOf = (context: number) =>
   controlNetConfigSchema.parse({
     kind: 'controlnet',
