@@ -1,39 +1,10 @@
 /** What a run calls as its network: the model's own, or a form with what the request adds to it, and the terms that follow guidance. */
 
-import type { GuidanceTerm, Network } from '../diffusion/guidance.ts';
-import { perturbedGuidance } from '../diffusion/perturbed-guidance.ts';
 import { StableDiffusionError } from '../errors.ts';
-import type { Extension } from '../extensions/extension.ts';
-import { freeU } from '../extensions/free-u.ts';
-import { perturbedAttention } from '../extensions/perturbed-attention.ts';
-import { seamless } from '../extensions/seamless.ts';
-import { tokenMerging } from '../extensions/token-merging.ts';
-import { perturbedLayers } from '../generation/addition-fields.ts';
 import type { GenerationRequest } from '../generation/request.ts';
 import { noLease } from '../model/kept-form.ts';
 import type { Model } from '../model/model.ts';
-
-/** A run has it until it is disposed of. */
-export interface RunDenoiser extends AsyncDisposable {
-  readonly network: Network;
-  readonly terms: readonly GuidanceTerm[];
-}
-
-/** The extensions of a request, in a fixed order. */
-function extensionsOf({
-  freeU: factors,
-  perturbedAttention: pag,
-  tokenMerging: ratio,
-  seamless: axes,
-}: GenerationRequest): Extension[] {
-  const { version, ...own } = factors ?? {};
-  return [
-    ...(factors ? [freeU({ b1: 1, b2: 1, s1: 1, s2: 1, ...own }, { version: version ?? 1 })] : []),
-    ...(axes ? [seamless(axes)] : []),
-    ...(ratio ? [tokenMerging({ ratio })] : []),
-    ...(pag ? [perturbedAttention(perturbedLayers(pag.layers))] : []),
-  ];
-}
+import type { RunDenoiser } from './additions.ts';
 
 /** Throws `invalid-argument` for additions that cannot act together. */
 export function checkAdditions(
@@ -95,18 +66,11 @@ async function plainDenoiser(model: Model): Promise<RunDenoiser> {
 export async function denoiserOf(
   model: Model,
   request: GenerationRequest,
-  [, , height = 1, width = 1]: readonly number[],
+  size: readonly number[],
 ): Promise<RunDenoiser> {
-  const { selfAttentionGuidance: sag, perturbedAttention: pag, deepCache } = request;
-  const extensions = extensionsOf(request);
-  if (extensions.length === 0 && !sag && !deepCache) return plainDenoiser(model);
-  const { form, ...end } = await model.denoiserForms({
-    extensions,
-    size: extensions.some(({ needsSize }) => needsSize) ? [height, width] : undefined,
-    deepCache: deepCache && { interval: deepCache.interval, branch: deepCache.branch ?? 0 },
-  });
-  const pagTerms = pag ? [perturbedGuidance(pag)] : [];
-  if (!sag) return { ...end, network: form.network(), terms: pagTerms };
-  const watched = form.selfAttentionGuided(sag);
-  return { ...end, network: watched.network, terms: [watched.term, ...pagTerms] };
+  const { freeU, perturbedAttention, selfAttentionGuidance, deepCache, tokenMerging, seamless } = request;
+  if (!freeU && !perturbedAttention && !selfAttentionGuidance && !deepCache && !tokenMerging && !seamless)
+    return plainDenoiser(model);
+  const { denoiserWithAdditions } = await import('./additions.ts');
+  return (await denoiserWithAdditions(model, request, size)) ?? plainDenoiser(model);
 }

@@ -14,7 +14,8 @@ import type { PipelineEvent } from './events.ts';
 import { conditionBatch, type GuideBatch, unguided } from './guided-model.ts';
 import type { NoiseStream } from './noise-stream.ts';
 import type { RunPlan } from './plan-run.ts';
-import { denoiserOf, type RunDenoiser } from './run-denoiser.ts';
+import type { RunDenoiser } from './additions.ts';
+import { denoiserOf } from './run-denoiser.ts';
 import type { BatchStart } from './start.ts';
 
 export interface BatchParts {
