@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { finishedWorkflows, openWorkflows } from '../../src/server/comfyui/history.ts';
+import { finishedWorkflows, queueJson } from '../../src/server/comfyui/history.ts';
 import type { WorkflowJob } from '../../src/server/job.ts';
 import type { JobQueue } from '../../src/server/queue/queue.ts';
 import { pocketGraph } from './comfyui-graph.ts';
@@ -152,10 +152,13 @@ test('a list of large workflows is put together in parts, between which others h
     if (!isOver) setImmediate(count);
   };
   setImmediate(count);
-  const bytes = await openWorkflows('alice', jobs as unknown as readonly WorkflowJob[]);
+  const bytes = await queueJson('alice', [], jobs as unknown as readonly WorkflowJob[]);
   isOver = true;
   assert.ok(turns >= 5, `${turns} turns of others`);
-  const items = JSON.parse(Buffer.from(bytes).toString()) as readonly (readonly [number, string])[];
+  const { queue_running: running, queue_pending: items } = JSON.parse(Buffer.from(bytes).toString()) as Readonly<
+    Record<'queue_running' | 'queue_pending', readonly (readonly [number, string])[]>
+  >;
+  assert.deepEqual(running, []);
   assert.deepEqual(
     items.map(([number, id]) => [number, id]),
     [0, 1, 2, 3, 4].map((number) => [number, `${number}`]),

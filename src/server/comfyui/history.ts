@@ -30,20 +30,45 @@ const reportedOutcome = ({ result, error }: WorkflowJob): WorkflowOutcome | unde
 const queueItem = ({ request }: WorkflowJob): string =>
   `[${JSON.stringify(request.number)},${JSON.stringify(request.promptId)},${request.prompt},${request.extra},${JSON.stringify(request.outputs)}]`;
 
-/** A list of open workflows as JSON. Others have their turn meanwhile, and a caller's requests come one after another. */
-export function openWorkflows(owner: string, jobs: readonly WorkflowJob[]): Promise<Uint8Array> {
+/** Open workflows as ComfyUI's queue lists them, in pieces of JSON. */
+function* queuePieces(running: readonly WorkflowJob[], waiting: readonly WorkflowJob[]): Generator<string> {
+  yield '{"queue_running":[';
+  for (const [i, job] of running.entries()) yield `${i > 0 ? ',' : ''}${queueItem(job)}`;
+  yield '],"queue_pending":[';
+  for (const [i, job] of waiting.entries()) yield `${i > 0 ? ',' : ''}${queueItem(job)}`;
+  yield ']}';
+}
+
+/**
+ * The queue as JSON, in memory once. Others have their turn between two parts of it, and a caller's requests come one after another.
+ */
+export function queueJson(
+  owner: string,
+  running: readonly WorkflowJob[],
+  waiting: readonly WorkflowJob[],
+): Promise<Uint8Array> {
   return reading.run(owner, async () => {
-    const parts: Uint8Array[] = [];
     let left = slice;
-    for (const job of jobs) {
-      const part = Buffer.from(`${parts.length > 0 ? ',' : ''}${queueItem(job)}`);
-      parts.push(part);
-      left -= part.length;
-      if (left > 0) continue;
+    const others = async (bytes: number): Promise<void> => {
+      left -= bytes;
+      if (left > 0) return;
       await new Promise((resolve) => setImmediate(resolve));
       left = slice;
+    };
+    let size = 0;
+    for (const piece of queuePieces(running, waiting)) {
+      const bytes = Buffer.byteLength(piece);
+      size += bytes;
+      await others(bytes);
     }
-    return Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]);
+    const json = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    for (const piece of queuePieces(running, waiting)) {
+      const bytes = json.write(piece, at);
+      at += bytes;
+      await others(bytes);
+    }
+    return json;
   });
 }
 

@@ -1,7 +1,7 @@
 /** `/queue`, `/interrupt` and `/free`: workflows that wait or run, and what is kept in memory for them. */
 
 import * as z from 'zod';
-import { openWorkflows } from '../../comfyui/history.ts';
+import { queueJson } from '../../comfyui/history.ts';
 import { jobIdOf } from '../../comfyui/submit-prompt.ts';
 import type { WorkflowJob } from '../../job.ts';
 import { empty } from '../../http/route.ts';
@@ -34,15 +34,7 @@ const listing = comfyRoute({
     const open = comfyui.hub.open(owner);
     const waiting = heapOf(open.filter(({ state }) => state === 'queued'));
     const running = open.filter(({ state }) => state === 'running');
-    return rawJson(
-      Buffer.concat([
-        Buffer.from('{"queue_running":'),
-        await openWorkflows(owner, running),
-        Buffer.from(',"queue_pending":'),
-        await openWorkflows(owner, waiting),
-        Buffer.from('}'),
-      ]),
-    );
+    return rawJson(await queueJson(owner, running, waiting));
   },
 });
 
