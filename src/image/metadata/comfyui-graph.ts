@@ -2,6 +2,7 @@
 
 import type { InfotextContent } from './infotext.ts';
 import { comfySampling, type SettingRow } from './sampler-labels.ts';
+import { modelName } from './setting-values.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -50,14 +51,6 @@ function promptOf(graph: Fields, start: unknown): string {
   return '';
 }
 
-const stem = (file: unknown): string | undefined =>
-  typeof file === 'string'
-    ? file
-        .split(/[\\/]/)
-        .at(-1)
-        ?.replace(/\.(?:safetensors|ckpt|pt|gguf)$/i, '')
-    : undefined;
-
 /** Undefined where no node samples: workflows that only change pictures, and JSON of another kind. */
 export function comfyGraphSettings(graph: Fields): InfotextContent | undefined {
   const samplers = Object.values(graph).filter((node) => /^KSampler(?:Advanced)?$/.test(classOf(node)));
@@ -78,7 +71,7 @@ export function comfyGraphSettings(graph: Fields): InfotextContent | undefined {
     .map((latent) => [plainValue(graph, latent['width']), plainValue(graph, latent['height'])])
     .find(([, tall]) => tall !== undefined) ?? [undefined, undefined];
   const loras = models.flatMap(({ lora_name, strength_model = 1 }) =>
-    typeof lora_name === 'string' ? [`${stem(lora_name)}: ${plainValue(graph, strength_model)}`] : [],
+    typeof lora_name === 'string' ? [`${modelName(lora_name)}: ${plainValue(graph, strength_model)}`] : [],
   );
   const denoise = number('denoise');
   const settings: readonly SettingRow[] = [
@@ -89,7 +82,7 @@ export function comfyGraphSettings(graph: Fields): InfotextContent | undefined {
     ['Size', width === undefined ? undefined : `${width}x${height}`],
     [
       'Model',
-      models.map(({ ckpt_name, unet_name }) => stem(ckpt_name ?? unet_name)).find((name) => name !== undefined),
+      models.map(({ ckpt_name, unet_name }) => modelName(ckpt_name ?? unet_name)).find((name) => name !== undefined),
     ],
     ['Denoising strength', denoise !== undefined && denoise < 1 ? denoise : undefined],
     ['Lora weights', loras.length > 0 ? loras.join(', ') : undefined],

@@ -7,6 +7,7 @@
 import { comfyGraphSettings } from './comfyui-graph.ts';
 import { formatInfotext, type InfotextContent, type InfotextValue } from './infotext.ts';
 import { comfySampling, invokeSampling, type SettingRow } from './sampler-labels.ts';
+import { modelName, text } from './setting-values.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 type Settings = readonly SettingRow[];
@@ -31,8 +32,6 @@ function fieldsOf(json: string | undefined): Fields | undefined {
   }
 }
 
-const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
-
 /** A setting as it is written; lists and objects have no place in a line of settings. */
 function plain(value: unknown): InfotextValue | undefined {
   if (typeof value === 'number' || typeof value === 'boolean') return value;
@@ -44,12 +43,6 @@ const whole = (value: unknown): number | undefined => {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   return typeof number === 'number' && Number.isSafeInteger(number) ? number : undefined;
 };
-
-/** A file's name without its folders and its ending, as A1111 calls a model. */
-function modelName(value: unknown): string | undefined {
-  const last = text(value)?.split(/[\\/]/).at(-1);
-  return last?.replace(/\.(?:safetensors|ckpt|pt|gguf)$/i, '') || undefined;
-}
 
 const size = (width: unknown, height: unknown): string | undefined =>
   whole(width) === undefined || whole(height) === undefined ? undefined : `${whole(width)}x${whole(height)}`;

@@ -1,10 +1,9 @@
 /** A1111's labels of samplers and schedules of ComfyUI, InvokeAI and k-diffusion, for settings read from pictures. */
 
 import type { InfotextValue } from './infotext.ts';
+import { text } from './setting-values.ts';
 
 export type SettingRow = readonly [key: string, value: InfotextValue | undefined];
-
-const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
 /** A1111's labels of the samplers of k-diffusion, ComfyUI and diffusers. */
 const samplerLabels: ReadonlyMap<string, string> = new Map([
