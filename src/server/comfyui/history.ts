@@ -1,5 +1,6 @@
 /** The history of a caller's workflows, from the finished jobs in the queue. Texts of JSON are put together as they are: seeds stay exact. */
 
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { createPlaces } from '../admission/places.ts';
 import type { ServerContext } from '../context.ts';
 import { isWorkflowJob, type WorkflowJob, type WorkflowOutcome } from '../job.ts';
@@ -52,7 +53,7 @@ export function queueJson(
     const others = async (bytes: number): Promise<void> => {
       left -= bytes;
       if (left > 0) return;
-      await new Promise((resolve) => setImmediate(resolve));
+      await othersTurn();
       left = slice;
     };
     let size = 0;
@@ -122,7 +123,7 @@ export async function* finishedWorkflows(
         if (job.state === 'done' || job.state === 'failed') yield job;
       }
       before = page.next;
-      await new Promise((resolve) => setImmediate(resolve));
+      await othersTurn();
     }
   } finally {
     leave();

@@ -1,6 +1,7 @@
 /** POST /prompt: a workflow is read exactly, checked as ComfyUI checks it, and becomes a job (ComfyUI server.py). */
 
 import { createHash, randomUUID } from 'node:crypto';
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { StableDiffusionError } from '../../errors.ts';
 import {
   type ExactObject,
@@ -112,7 +113,7 @@ const reading = createPlaces(1);
 export function submitPrompt(context: ServerContext, owner: string, bytes: Uint8Array | undefined): Promise<Submitted> {
   return reading.run(owner, async () => {
     // Others have their turn between two workflows.
-    await new Promise((resolve) => setImmediate(resolve));
+    await othersTurn();
     return takeIn(context, owner, bytes);
   });
 }
