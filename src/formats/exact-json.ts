@@ -39,8 +39,13 @@ export function isExactObject(value: unknown): value is ExactObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Keys that JavaScript puts first. */
+const indexKey = /^[0-9]{1,10}$/;
+
 /** What Python's `json` writes and reads. JSON has no such numbers: they become null. */
 const pythonNumbers = ['NaN', 'Infinity', '-Infinity'] as const;
+
+const isDigit = (character: string): boolean => character >= '0' && character <= '9';
 
 function readValue(cursor: JsonCursor): ExactJson {
   const next = cursor.peek();
@@ -49,15 +54,13 @@ function readValue(cursor: JsonCursor): ExactJson {
     const keys: string[] = [];
     cursor.object((key) => {
       keys.push(key);
+      const value = readValue(cursor);
       // A key `__proto__` is a key like any other.
-      Object.defineProperty(object, key, {
-        value: readValue(cursor),
-        enumerable: true,
-        writable: true,
-        configurable: true,
-      });
+      if (key === '__proto__')
+        Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
+      else object[key] = value;
     });
-    orders.set(object, keys);
+    if (keys.length > 1 && keys.some((key) => indexKey.test(key))) orders.set(object, keys);
     return object;
   }
   if (next === '[') {
@@ -66,11 +69,13 @@ function readValue(cursor: JsonCursor): ExactJson {
     return list;
   }
   if (next === '"') return cursor.string();
-  if (cursor.word('null')) return null;
-  // ComfyUI's `is_changed` is often NaN.
-  if (pythonNumbers.some((word) => cursor.word(word))) return null;
-  if (cursor.word('true')) return true;
-  if (cursor.word('false')) return false;
+  if (!isDigit(next)) {
+    if (cursor.word('null')) return null;
+    // ComfyUI's `is_changed` is often NaN.
+    if (pythonNumbers.some((word) => cursor.word(word))) return null;
+    if (cursor.word('true')) return true;
+    if (cursor.word('false')) return false;
+  }
   const digits = cursor.number();
   const number = Number(digits);
   return Number.isSafeInteger(number) || !/^-?[0-9]{16,40}$/.test(digits) ? number : BigInt(digits);

@@ -33,16 +33,35 @@ export interface JsonCursor {
 
 const maximumDepth = 128;
 const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const escapes: ReadonlyMap<string, string> = new Map([
-  ['"', '"'],
-  ['\\', '\\'],
-  ['/', '/'],
-  ['b', '\b'],
-  ['f', '\f'],
-  ['n', '\n'],
-  ['r', '\r'],
-  ['t', '\t'],
-]);
+/** Control characters, which strings may not hold. */
+const control = /[\0-\x1f]/;
+/** Half of a surrogate pair. */
+const halfPair = /\p{Surrogate}/u;
+
+/** The keys of one object. Most objects have few. */
+class Keys {
+  readonly #few: string[] = [];
+  #many: Set<string> | undefined;
+
+  /** False for a key that is there already. */
+  add(key: string): boolean {
+    if (this.#many ? this.#many.has(key) : this.#few.includes(key)) return false;
+    if (this.#many) this.#many.add(key);
+    else if (this.#few.push(key) > 8) this.#many = new Set(this.#few);
+    return true;
+  }
+}
+
+/** The place of the quotation mark that ends the string at `start`; the end of the text if there is none. */
+function endOfString(text: string, start: number): number {
+  for (let at = text.indexOf('"', start); at >= 0; at = text.indexOf('"', at + 1)) {
+    // Each run of backslashes is counted once: by the quotation mark after it.
+    let slashes = 0;
+    while (at - 1 - slashes >= start && text.charCodeAt(at - 1 - slashes) === 0x5c) slashes++;
+    if (slashes % 2 === 0) return at;
+  }
+  return text.length;
+}
 
 export function jsonCursor(text: string): JsonCursor {
   return new TextCursor(text);
@@ -58,11 +77,10 @@ class TextCursor implements JsonCursor {
   }
 
   object(member: (key: string) => void): void {
-    const seen = new Set<string>();
+    const seen = new Keys();
     this.#nested('{', '}', 'an object', () => {
       const key = this.string();
-      if (seen.has(key)) throw new JsonSyntaxError(`the key ${JSON.stringify(key)} appears twice`);
-      seen.add(key);
+      if (!seen.add(key)) throw new JsonSyntaxError(`the key ${JSON.stringify(key)} appears twice`);
       this.#expect(':');
       member(key);
     });
@@ -74,16 +92,37 @@ class TextCursor implements JsonCursor {
 
   string(): string {
     this.#expect('"', 'a string');
-    let value = '';
+    const start = this.#at;
+    const value = this.#unescaped(start);
+    // Half of a surrogate pair is an error where it is an escape.
+    if (value === undefined || halfPair.test(value)) this.#checkString(start);
+    return value ?? '';
+  }
+
+  /** The string at `start`, past its quotation mark, by JavaScript's parser: one piece, however many escapes it has. */
+  #unescaped(start: number): string | undefined {
+    const end = endOfString(this.#text, start);
+    const raw = this.#text.slice(start, end);
+    this.#at = end + 1;
+    if (end === this.#text.length) return undefined;
+    if (!raw.includes('\\') && !control.test(raw)) return raw;
+    try {
+      return JSON.parse(`"${raw}"`) as string;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Throws with the place at which the string at `start` is none. */
+  #checkString(start: number): void {
+    this.#at = start;
     for (;;) {
-      const from = this.#at;
       while (this.#at < this.#text.length && isPlain(this.#text.charCodeAt(this.#at))) this.#at++;
-      value += this.#text.slice(from, this.#at);
       const character = this.#text.charAt(this.#at);
       if (character !== '"' && character !== '\\') this.#fail('the end of a string');
       this.#at++;
-      if (character === '"') return value;
-      value += this.#escaped();
+      if (character === '"') return;
+      this.#checkEscape();
     }
   }
 
@@ -152,16 +191,18 @@ class TextCursor implements JsonCursor {
     return Number.parseInt(digits, 16);
   }
 
-  #escaped(): string {
+  #checkEscape(): void {
     const character = this.#text.charAt(this.#at++);
-    if (character !== 'u') return escapes.get(character) ?? this.#fail('an escape');
+    if (character !== 'u') {
+      if (!'"\\/bfnrt'.includes(character) || character === '') this.#fail('an escape');
+      return;
+    }
     const unit = this.#codeUnit();
-    if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
+    if (unit < 0xd800 || unit > 0xdfff) return;
     if (unit > 0xdbff || this.#text.slice(this.#at, this.#at + 2) !== '\\u') this.#halfPair();
     this.#at += 2;
     const low = this.#codeUnit();
     if (low < 0xdc00 || low > 0xdfff) this.#halfPair();
-    return String.fromCharCode(unit, low);
   }
 
   #halfPair(): never {

@@ -164,3 +164,14 @@ test('a list of large workflows is put together in parts, between which others h
     [0, 1, 2, 3, 4].map((number) => [number, `${number}`]),
   );
 });
+
+test('the queue asked for again is the same answer in memory, until it changes', async () => {
+  const job = (id: string) => ({ request: { number: 1, promptId: id, prompt: '{}', extra: '{}', outputs: [] } });
+  const [one, other] = [job('one'), job('other')] as unknown as readonly [WorkflowJob, WorkflowJob];
+  const first = await queueJson('carol', [], [one]);
+  assert.equal(await queueJson('carol', [], [one]), first);
+  assert.notEqual(await queueJson('dave', [], [one]), first);
+  const more = await queueJson('carol', [one], [other]);
+  assert.notEqual(more, first);
+  assert.match(Buffer.from(more).toString(), /^{"queue_running":\[\[1,"one".*"queue_pending":\[\[1,"other"/);
+});

@@ -40,15 +40,36 @@ function* queuePieces(running: readonly WorkflowJob[], waiting: readonly Workflo
   yield ']}';
 }
 
+/** The last answer of each caller, for as long as it is being sent, and the workflows in it. */
+const answers = new Map<string, WeakRef<Uint8Array>>();
+const jobsIn = new WeakMap<Uint8Array, readonly WorkflowJob[]>();
+
+/** The last answer, if these are the workflows in it. */
+function lastAnswer(owner: string, jobs: readonly WorkflowJob[]): Uint8Array | undefined {
+  const answer = answers.get(owner)?.deref();
+  const known = answer && jobsIn.get(answer);
+  return known?.length === jobs.length && known.every((job, i) => job === jobs[i]) ? answer : undefined;
+}
+
+function keepAnswer(owner: string, answer: Uint8Array, jobs: readonly WorkflowJob[]): void {
+  for (const [other, kept] of answers) if (!kept.deref()) answers.delete(other);
+  answers.set(owner, new WeakRef(answer));
+  jobsIn.set(answer, jobs);
+}
+
 /**
- * The queue as JSON, in memory once. Others have their turn between two parts of it, and a caller's requests come one after another.
+ * The queue as JSON, in memory once, also where it is asked for again. Others have their turn between two parts of it, and a caller's
+ * requests come one after another.
  */
 export function queueJson(
   owner: string,
   running: readonly WorkflowJob[],
   waiting: readonly WorkflowJob[],
 ): Promise<Uint8Array> {
+  const jobs = [...running, ...waiting];
   return reading.run(owner, async () => {
+    const last = lastAnswer(owner, jobs);
+    if (last) return last;
     let left = slice;
     const others = async (bytes: number): Promise<void> => {
       left -= bytes;
@@ -69,6 +90,7 @@ export function queueJson(
       at += bytes;
       await others(bytes);
     }
+    keepAnswer(owner, json, jobs);
     return json;
   });
 }

@@ -1,84 +1,29 @@
 /** Bodies of requests as FastAPI reads them: JSON by its name or without any name; what goes by another name is text, which no route takes for fields. */
 
-import type { FastifyInstance } from 'fastify';
-import { decodeText } from '../../files/text-encoding.ts';
-import { type ExactJson, parseExactJson } from '../../formats/exact-json.ts';
-import { hasMoreValues } from '../admission/count-values.ts';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { createJsonParser } from './json-thread.ts';
+import { readBody } from './read-body.ts';
 
-/** Maximum nesting depth of lists and objects. Deeper ones can be parsed but not serialised: `JSON.stringify` recurses. */
-const deepest = 64;
-
-/** True if a value is nested deeper; computed without recursion. */
-function isTooDeep(value: unknown): boolean {
-  const open: { readonly value: object; readonly depth: number }[] = [];
-  const add = (inner: unknown, depth: number): void => {
-    if (typeof inner === 'object' && inner !== null) open.push({ value: inner, depth });
-  };
-  add(value, 1);
-  for (let next = open.pop(); next; next = open.pop()) {
-    if (next.depth > deepest) return true;
-    for (const inner of Array.isArray(next.value) ? next.value : Object.values(next.value)) add(inner, next.depth + 1);
-  }
-  return false;
-}
-
-const refusal = (message: string, statusCode = 400): Error => Object.assign(new Error(message), { statusCode });
-
-/** A whole number that a number of JavaScript may not hold. Its digits may also be part of a text: then nothing changes. */
-const large = /[:,[\s]-?\d{16,40}[\s,}\]]/;
-
-const withDigits = (value: ExactJson): unknown => {
-  if (typeof value === 'bigint') return String(value);
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return (value as readonly ExactJson[]).map(withDigits);
-  return Object.fromEntries(Object.entries(value as object).map(([key, one]) => [key, withDigits(one as ExactJson)]));
-};
-
-/** The value again with whole numbers beyond 2^53 as their digits: Python's clients send seeds up to 2^64 as numbers. */
-function exactly(text: string, value: unknown): unknown {
-  try {
-    return withDigits(parseExactJson(text, 'The body'));
-  } catch {
-    // It is stricter than JavaScript's parser, about keys that come twice.
-    return value;
-  }
-}
-
-/** A body without content is none: clients post `interrupt` with a JSON content type and nothing in it. */
-function parseJson(body: Buffer, mostValues: number): unknown {
-  if (hasMoreValues(body, mostValues))
-    throw refusal(`The body has more than ${mostValues} values. Only lists that no route reads are so long.`, 413);
-  // As Python's JSON: UTF-8 with or without its mark, UTF-16 with it, and no guess at what else it may be.
-  const text = decodeText(body);
-  if (text === undefined) throw refusal('The body is not UTF-8.');
-  if (text === '') return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw refusal(`The body is not JSON: ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`);
-  }
-  if (isTooDeep(value)) throw refusal(`The body has lists or objects more than ${deepest} deep in each other.`);
-  return large.test(text) ? exactly(text, value) : value;
-}
+/** Bytes of a body of another type that are kept, for the error. */
+const longestText = 65_536;
 
 /** `mostValues`: values in one body, counted before it is parsed. */
 export function readJsonBodies(app: FastifyInstance, mostValues: number): void {
+  const parser = createJsonParser();
+  app.addHook('onClose', () => parser.close());
   const add = (type: string | RegExp, parse: (body: Buffer, named: boolean) => unknown): void => {
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, (request, body, done) => {
-      try {
-        const { rawBody } = request.routeOptions.config as { readonly rawBody?: boolean };
-        if (rawBody) done(null, (body as Buffer).length > 0 ? body : undefined);
-        else done(null, parse(body as Buffer, request.headers['content-type'] !== undefined));
-      } catch (error) {
-        done(error as Error);
-      }
+    app.addContentTypeParser(type, async (request: FastifyRequest, payload: IncomingMessage) => {
+      const { rawBody } = request.routeOptions.config as { readonly rawBody?: boolean };
+      const body = await readBody(request, payload, request.routeOptions.bodyLimit);
+      if (rawBody) return body.length > 0 ? body : undefined;
+      return parse(body, request.headers['content-type'] !== undefined);
     });
   };
-  const json = (body: Buffer): unknown => parseJson(body, mostValues);
+  const json = (body: Buffer): unknown => parser.parse(body, mostValues);
   app.removeContentTypeParser(['application/json', 'text/plain']);
   add('application/json', json);
   add(/^application\/[\w.-]+\+json\b/, json);
-  // A route without a body ignores its type.
-  add('*', (body, named) => (named ? body.toString('utf8') || undefined : json(body)));
+  // A route without a body ignores its type. Of a text it matters only that it is one.
+  add('*', (body, named) => (named ? body.toString('utf8', 0, longestText) || undefined : json(body)));
 }

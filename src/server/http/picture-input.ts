@@ -1,9 +1,18 @@
 /** Pictures in requests: base64, data URLs, ids of the store, and URLs where the operator allows them. Never a path. */
 
 import { StableDiffusionError } from '../../errors.ts';
+import { inTurn } from '../admission/in-turn.ts';
 import type { ServerContext } from '../context.ts';
 import { blobIdSchema } from '../store/blob-store.ts';
 import { fetchPicture } from './fetch-picture.ts';
+
+/** Characters from which on base64 takes milliseconds. */
+const largeText = 2 ** 20;
+
+const bytesOf = (base64: string): Uint8Array<ArrayBuffer> => {
+  const { buffer, byteOffset, length } = Buffer.from(base64, 'base64');
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, length);
+};
 
 /** The bytes of a picture given as text. Throws `invalid-argument`, `not-found`, `forbidden`, `too-large`, `network`. */
 export async function readPicture(context: ServerContext, text: string, signal?: AbortSignal): Promise<Uint8Array> {
@@ -21,7 +30,7 @@ export async function readPicture(context: ServerContext, text: string, signal?:
     return bytes;
   }
   const data = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text;
-  const bytes = new Uint8Array(Buffer.from(data, 'base64'));
+  const bytes = data.length < largeText ? bytesOf(data) : await inTurn(() => bytesOf(data));
   if (bytes.length === 0)
     throw new StableDiffusionError(
       'invalid-argument',

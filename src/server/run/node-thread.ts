@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, StableDiffusionError } from '../../errors.ts';
 import type { NodeInputs, RunResult } from '../../workflow/definition.ts';
+import { copiedSlowly, memoryOf } from './moved-arrays.ts';
 
 export interface NodeThreads {
   /** Runs a node of this program's table. Throws what the node throws, `too-large` beyond the time, `aborted`. */
@@ -65,7 +66,7 @@ export function createNodeThreads({ together, seconds }: NodeThreadsOptions): No
         const abort = (): void => end('aborted', 'The workflow was interrupted.');
         signal?.addEventListener('abort', abort, { once: true, signal: listeners.signal });
         if (signal?.aborted) abort();
-        else worker.postMessage(task);
+        else worker.postMessage(task, memoryOf(task));
       });
       worker.removeAllListeners('message').removeAllListeners('error').removeAllListeners('exit');
       worker.once('exit', () => all.delete(worker));
@@ -88,7 +89,9 @@ export function createNodeThreads({ together, seconds }: NodeThreadsOptions): No
       if (working >= together) await new Promise<void>((resolve) => waiting.push(resolve));
       working++;
       try {
-        return await work(idle.pop() ?? start(), { node, inputs }, signal);
+        // The values of the workflow stay with it.
+        const task: NodeTask = { node, inputs: await copiedSlowly(inputs) };
+        return await work(idle.pop() ?? start(), task, signal);
       } finally {
         working--;
         waiting.shift()?.();

@@ -4,6 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { StableDiffusionError } from '../../errors.ts';
 import type { NodeContext } from '../../workflow/context-in-run.ts';
 import { nodes } from '../../workflow/nodes/index.ts';
+import { memoryOf } from './moved-arrays.ts';
 import type { NodeAnswer, NodeTask } from './node-thread.ts';
 
 parentPort?.on('message', async ({ node, inputs }: NodeTask) => {
@@ -17,5 +18,5 @@ parentPort?.on('message', async ({ node, inputs }: NodeTask) => {
     const code = error instanceof StableDiffusionError ? error.code : undefined;
     answer = { error: { code, message: error instanceof Error ? error.message : String(error) } };
   }
-  parentPort?.postMessage(answer);
+  parentPort?.postMessage(answer, memoryOf(answer));
 });

@@ -1,0 +1,103 @@
+/** Large bodies: read, parsed and handed on without holding up the thread that answers everybody. */
+
+import assert from 'node:assert/strict';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Readable } from 'node:stream';
+import test from 'node:test';
+import { createJsonParser } from '../../src/server/http/json-thread.ts';
+import { readBody } from '../../src/server/http/read-body.ts';
+import { createNodeThreads } from '../../src/server/run/node-thread.ts';
+import { copiedSlowly, memoryOf } from '../../src/server/run/moved-arrays.ts';
+import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+
+/** The longest time in which nobody else had a turn, in milliseconds. */
+async function longestWait(work: () => Promise<unknown>): Promise<number> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await work();
+  delay.disable();
+  return delay.max / 1e6;
+}
+
+test('a body of 16 MB of escapes, with a seed that needs exact reading, holds up nobody', async () => {
+  const parser = createJsonParser();
+  const large = Buffer.from(`{"image":"${'\\n'.repeat(8_000_000)}","seed":12345678901234567890}`);
+  const warm = Buffer.from(`{"a":"${'x'.repeat(2 ** 20)}"}`);
+  await parser.parse(Buffer.from(Uint8Array.from(warm).buffer), 100);
+  const body = Buffer.from(Uint8Array.from(large).buffer);
+  let value: unknown;
+  const waited = await longestWait(async () => {
+    value = await parser.parse(body, 100);
+  });
+  assert.deepEqual(Object.keys(value as object), ['image', 'seed']);
+  assert.equal((value as { readonly image: string }).image.length, 8_000_000);
+  assert.equal((value as { readonly seed: string }).seed, '12345678901234567890');
+  // More than a second before.
+  assert.ok(waited < 250, `${waited} ms`);
+  await parser.close();
+});
+
+test('a large body is refused as a small one is', async () => {
+  const parser = createJsonParser();
+  const padding = 'x'.repeat(2 ** 20);
+  const refused = (text: string, most: number, status: number, message: RegExp) =>
+    assert.rejects(
+      async () => parser.parse(Buffer.from(Uint8Array.from(Buffer.from(text)).buffer), most),
+      (error) => {
+        assert.match((error as Error).message, message);
+        assert.equal((error as { readonly statusCode?: number }).statusCode, status);
+        return true;
+      },
+    );
+  await refused(`["${padding}"${',1'.repeat(200)}]`, 100, 413, /more than 100 values/);
+  await refused(`${'['.repeat(65)}"${padding}"${']'.repeat(65)}`, 100, 400, /more than 64 deep/);
+  await refused(`{"a":"${padding}"`, 100, 400, /is not JSON/);
+  await parser.close();
+});
+
+test('a body is read into one block, and bounded whatever it says', async () => {
+  const chunks = (count: number) => Readable.from(Array.from({ length: count }, () => Buffer.alloc(50_000, 'a')));
+  const read = (count: number, length: string | undefined, most: number) =>
+    readBody({ headers: length === undefined ? {} : { 'content-length': length } }, chunks(count), most);
+  for (const length of ['250000', undefined]) assert.equal(String(await read(5, length, 300_000)), 'a'.repeat(250_000));
+  await assert.rejects(read(5, undefined, 240_000), { statusCode: 413 });
+  await assert.rejects(read(5, '250000', 240_000), { statusCode: 413 });
+  await assert.rejects(read(5, '250001', 300_000), { statusCode: 400 });
+  await assert.rejects(read(5, '100', 300_000), { statusCode: 400 });
+});
+
+test('large pictures on their way to a node and back hold up nobody, and stay where they were', async () => {
+  const threads = createNodeThreads({ together: 1, seconds: 60 });
+  const small = float32([1, 1, 1, 3], new Float32Array([0.25, 0, 1]));
+  await threads.run('ImageInvert', { image: small }, undefined);
+  const image = float32([6, 1024, 2048, 3], new Float32Array(6 * 1024 * 2048 * 3).fill(0.25));
+  let made: unknown;
+  const waited = await longestWait(async () => {
+    made = await threads.run('ImageInvert', { image }, undefined);
+  });
+  const [inverted] = made as readonly Tensor[];
+  assert.deepEqual([image.data[0], image.data.length], [0.25, 6 * 1024 * 2048 * 3]);
+  assert.deepEqual([inverted?.data[0], inverted?.data.length], [0.75, image.data.length]);
+  assert.ok(waited < 100, `${waited} ms`);
+  await threads.close();
+});
+
+test('arrays are copied once each, with turns for others, and small ones are left', async () => {
+  const [big, little] = [new Float32Array(2 ** 22).fill(2), new Float32Array(4)];
+  let turns = 0;
+  let isOver = false;
+  const count = (): void => {
+    turns++;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  const copy = await copiedSlowly({ list: [big, { again: big, little }], text: 'x' });
+  isOver = true;
+  const [first, { again, little: same }] = copy.list as [Float32Array, { again: Float32Array; little: Float32Array }];
+  assert.notEqual(first, big);
+  assert.equal(again, first);
+  assert.equal(same, little);
+  assert.deepEqual([first.length, first[2 ** 22 - 1]], [2 ** 22, 2]);
+  assert.deepEqual(memoryOf(copy), [first.buffer]);
+  assert.ok(turns >= 4, `${turns} turns`);
+});
