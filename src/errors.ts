@@ -56,8 +56,12 @@ export interface ErrorOptionsWithDetails {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+/** The same in each copy of this module: the bundled commands and a module that they import have one each. */
+const mark = Symbol.for('stable-diffusion-ts.error');
+
 export class StableDiffusionError extends Error {
   override readonly name = 'StableDiffusionError';
+  readonly [mark] = true;
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
 
@@ -65,6 +69,10 @@ export class StableDiffusionError extends Error {
     super(visibleLines(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details ?? {};
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && mark in value;
   }
 }
 

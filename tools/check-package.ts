@@ -51,12 +51,19 @@ function pack(folder: string): string {
   const strangers = paths.filter((path) => !belongs.test(path));
   demand(strangers.length === 0, `The tarball holds files that do not belong: ${strangers.join(', ')}.`);
   const source = (path: string) => join(root, path.replace(/^dist/, 'src').replace(/(\.d\.ts|\.js)$/, '.ts'));
-  const stale = paths.filter((path) => path.startsWith('dist/') && !existsSync(source(path)));
+  const compiled = paths.filter((path) => path.startsWith('dist/') && !path.startsWith('dist/command/'));
+  const stale = compiled.filter((path) => !existsSync(source(path)));
   demand(
     stale.length === 0,
     `Files in dist without a source (remove dist and build, then build): ${stale.join(', ')}.`,
   );
-  for (const needed of ['dist/index.js', 'dist/index-web.js', 'dist/cli/main.js', 'models/pocket.safetensors']) {
+  for (const needed of [
+    'dist/index.js',
+    'dist/index-web.js',
+    'dist/cli/main.js',
+    'dist/command/command-thread.js',
+    'models/pocket.safetensors',
+  ]) {
     demand(paths.includes(needed), `The tarball lacks ${needed}.`);
   }
   demand(packed.size <= mostTarball, `The tarball has ${packed.size} bytes, more than ${mostTarball}.`);

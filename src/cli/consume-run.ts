@@ -48,6 +48,8 @@ export async function consume(pipeline: Pipeline, consumer: Consumer): Promise<v
       progress.stage(stageNames[event.stage]);
     } else if (event.kind === 'step') {
       watch.step();
+      // The codec takes a while to load; this thread is idle while the engine computes a step.
+      if (!values.skipSave) void loadSaving().catch(() => undefined);
       progress.step(
         event.iterations > 1 ? `${event.iteration}/${event.iterations} sampling` : 'sampling',
         event.step,
@@ -90,6 +92,8 @@ export async function consume(pipeline: Pipeline, consumer: Consumer): Promise<v
   }
 }
 
+const loadSaving = () => import('../pipelines/image-files-node.ts');
+
 async function savePicture(
   generated: GeneratedImage,
   iteration: number,
@@ -110,7 +114,7 @@ async function savePicture(
   };
   const made = { ...generated, record: { ...generated.record, ...named } };
   if (!values.skipSave) {
-    const { saveImage } = await import('../pipelines/image-files-node.ts');
+    const { saveImage } = await loadSaving();
     path = await files.picture((name, replace) => saveImage(name, made, { signal: context.signal, replace }));
   }
   progress.clear();
