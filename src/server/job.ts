@@ -10,6 +10,7 @@ import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
 import { hiresSchema } from './hires.ts';
 import { jobControlFields } from './job-controls.ts';
+import { restoreFacesSchema } from './models/face-networks.ts';
 import { blobIdSchema } from './store/blob-store.ts';
 import { upgradeJobRequest } from './upgrade-job.ts';
 
@@ -133,8 +134,7 @@ const currentRequest = z.object({
     .array(z.object({ width: z.int(), height: z.int() }))
     .max(4096)
     .optional(),
-  /** Faces are restored by CodeFormer, with this fidelity. */
-  restoreFaces: z.object({ weight: z.number().min(0).max(1) }).optional(),
+  restoreFaces: restoreFacesSchema.optional(),
   /** A second pass at a larger size. */
   hires: hiresSchema.optional(),
   ...jobControlFields,

@@ -3,12 +3,15 @@
 export { detectUpscaler, type ReadOptions, readUpscaler, type UpscalerNetwork } from '../models/upscalers/index.ts';
 export {
   type FaceDetectorNetwork,
+  type FaceParserNetwork,
   type FaceRestorerNetwork,
   readFaceDetector,
+  readFaceParser,
   readFaceRestorer,
 } from '../models/faces/index.ts';
 export {
   createFaceRestorer,
+  type FaceNetworks,
   type FaceRestorer,
   restoreFaces,
   type RestoreFacesOptions,

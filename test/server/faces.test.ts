@@ -1,4 +1,4 @@
-/** Faces by CodeFormer in the A1111 routes, with small networks: the detector finds the same faces in every picture. */
+/** Faces by CodeFormer and GFPGAN in the A1111 routes, with small networks: the detector finds the same faces in every picture. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,10 +10,11 @@ import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { correctColors } from '../../src/image/color-correction.ts';
 import type { Image } from '../../src/image/image.ts';
-import { readFaceDetector, readFaceRestorer } from '../../src/models/faces/index.ts';
+import { readFaceDetector, readFaceParser, readFaceRestorer } from '../../src/models/faces/index.ts';
 import { elementCount, float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { createFaceRestorer, restoreFaces } from '../../src/upscaling/faces/restore-faces.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
+import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { temporaryFolder } from '../cli/run-cli.ts';
 import { generateWeights } from '../generated-weights.ts';
 import { base64Png, decode, startTestServer, testImage } from './start.ts';
@@ -51,13 +52,20 @@ function smallDetector(): ReadonlyMap<string, Tensor> {
 
 const detector = memoryWeights(smallDetector(), 'detection_Resnet50_Final.pth');
 const restorer = memoryWeights(generateWeights(join(fixtures, 'codeformer.json')), 'codeformer.pth');
+const gfpgan = memoryWeights(generateWeights(join(fixtures, 'gfpgan.json')), 'GFPGANv1.4.pth');
+const parser = memoryWeights(generateWeights(join(fixtures, 'parsenet.json')), 'parsing_parsenet.pth');
 
-/** What the library makes of the picture. */
-async function restored(image: Image<3>, settings: { readonly weight: number; readonly visibility?: number }) {
+/** What the library makes of the picture, with the networks given. */
+async function restored(
+  image: Image<3>,
+  settings: { readonly weight: number; readonly visibility?: number },
+  networks: { readonly restorer: WeightSource; readonly parser?: WeightSource } = { restorer },
+) {
   const engine = createNodeEngine({ threads: 1 });
   const faces = createFaceRestorer(engine, {
     detector: readFaceDetector(detector),
-    restorer: readFaceRestorer(restorer),
+    restorer: readFaceRestorer(networks.restorer),
+    ...(networks.parser ? { parser: readFaceParser(networks.parser) } : {}),
   });
   const made = await restoreFaces(image, faces, settings);
   await engine.dispose();
@@ -75,6 +83,14 @@ interface Made {
 }
 const infoOf = (body: Made) => JSON.parse(body.info) as Readonly<Record<string, unknown>>;
 
+async function writeNetworks(folder: string, sources: Readonly<Record<string, WeightSource>>): Promise<void> {
+  for (const [name, source] of Object.entries(sources))
+    await writeFileAtomic(
+      join(folder, `${name}.safetensors`),
+      writeSafetensors(source.entries.values(), (entry) => source.read(entry.name)),
+    );
+}
+
 test('without the networks, codeformer_visibility is refused and restore_faces is reported', async (context) => {
   const server = await startTestServer();
   context.after(() => server.stop());
@@ -84,7 +100,7 @@ test('without the networks, codeformer_visibility is refused and restore_faces i
   assert.match(JSON.stringify(refused.body), /codeformer_visibility.*detection_Resnet50_Final\.pth/);
   const gfpgan = await server.json('POST', '/sdapi/v1/extra-single-image', { ...extras, gfpgan_visibility: 1 });
   assert.equal(gfpgan.status, 422);
-  assert.match(JSON.stringify(gfpgan.body), /gfpgan_visibility.*GFPGAN is not supported/);
+  assert.match(JSON.stringify(gfpgan.body), /gfpgan_visibility.*GFPGAN needs GFPGANv1\.4\.pth/);
   const { body } = await server.json('POST', '/sdapi/v1/txt2img', { ...prompt, restore_faces: true });
   assert.match(String(infoOf(body)['warnings']), /^restore_faces needs codeformer\.pth/);
   assert.doesNotMatch(String(infoOf(body)['infotexts']), /Face restoration/);
@@ -95,11 +111,7 @@ test('without the networks, codeformer_visibility is refused and restore_faces i
 
 test('with the networks, the routes restore faces as the library does', async (context) => {
   const folder = temporaryFolder(context);
-  for (const [name, source] of Object.entries({ detector, restorer }))
-    await writeFileAtomic(
-      join(folder, `${name}.safetensors`),
-      writeSafetensors(source.entries.values(), (entry) => source.read(entry.name)),
-    );
+  await writeNetworks(folder, { detector, restorer });
   const server = await startTestServer({ annotatorFolders: [folder] });
   context.after(() => server.stop());
   const ask = async (path: string, request: object): Promise<Made & { readonly image: string }> => {
@@ -122,7 +134,9 @@ test('with the networks, the routes restore faces as the library does', async (c
   assert.deepEqual(info['warnings'], []);
   assert.match(String(info['infotexts']), /Seed: 1, Face restoration: CodeFormer, Size: 64x64/);
   const other = { ...prompt, restore_faces: true, override_settings: { face_restoration_model: 'GFPGAN' } };
-  assert.match(String(infoOf(await ask('txt2img', other))['warnings']), /GFPGAN is not supported/);
+  assert.match(String(infoOf(await ask('txt2img', other))['warnings']), /^restore_faces needs GFPGANv1\.4\.pth/);
+  const unknown = { ...prompt, restore_faces: true, override_settings: { face_restoration_model: 'FaceFixer' } };
+  assert.match(String(infoOf(await ask('txt2img', unknown))['warnings']), /FaceFixer is not supported/);
 
   // As modules/processing.py: faces first, then the colours.
   const from = { ...prompt, init_images: [extras.image], denoising_strength: 0.9 };
@@ -135,4 +149,35 @@ test('with the networks, the routes restore faces as the library does', async (c
   const faces = { ...drawn, data: await restored(drawn, { weight: 0.2 }) };
   const corrected = correctColors(faces, picture);
   assert.deepEqual((await decode((await ask('img2img', both)).images[0] ?? '')).data, corrected.data);
+});
+
+test('GFPGAN restores before CodeFormer, both along the outline that ParseNet finds', async (context) => {
+  const folder = temporaryFolder(context);
+  await writeNetworks(folder, { detector, restorer, gfpgan, parser });
+  const server = await startTestServer({ annotatorFolders: [folder] });
+  context.after(() => server.stop());
+  const restorers = await server.json('GET', '/sdapi/v1/face-restorers');
+  assert.deepEqual(restorers.body, [
+    { name: 'CodeFormer', cmd_dir: null },
+    { name: 'GFPGAN', cmd_dir: null },
+  ]);
+  const asked = { ...extras, gfpgan_visibility: 0.8, codeformer_visibility: 1, codeformer_weight: 0.3 };
+  const ask = async (path: string, request: object): Promise<Made & { readonly image: string }> => {
+    const { status, body } = await server.json('POST', `/sdapi/v1/${path}`, request);
+    assert.equal(status, 200, JSON.stringify(body).slice(0, 300));
+    return body;
+  };
+  const { image } = await ask('extra-single-image', asked);
+  const first = await restored(picture, { weight: 0.5, visibility: 0.8 }, { restorer: gfpgan, parser });
+  const both = await restored({ ...picture, data: first }, { weight: 0.3 }, { restorer, parser });
+  assert.deepEqual((await decode(image)).data, both);
+
+  const override_settings = { face_restoration_model: 'GFPGAN' };
+  const made = await ask('txt2img', { ...prompt, restore_faces: true, override_settings });
+  const before = (await decode((await ask('txt2img', prompt)).images[0] ?? '')) as Image<3>;
+  const wanted = await restored(before, { weight: 0.5 }, { restorer: gfpgan, parser });
+  assert.deepEqual((await decode(made.images[0] ?? '')).data, wanted);
+  const info = infoOf(made);
+  assert.equal(info['face_restoration_model'], 'GFPGAN');
+  assert.match(String(info['infotexts']), /Face restoration: GFPGAN/);
 });

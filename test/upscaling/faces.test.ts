@@ -122,7 +122,7 @@ test('faces are found, cut out and put back where the original does', async () =
   for (const [i, matrix] of matrices.entries()) {
     const cut = warpAffine(picture, matrix, 64, 64, [132, 133, 135]);
     assertPicture(cut, `faces.cut.${i}`, 8, 0.4);
-    pasteFace(samples, picture, { ...cut, data: cut.data.map((value) => 255 - value) }, matrix);
+    pasteFace(samples, picture, { face: { ...cut, data: cut.data.map((value) => 255 - value) }, aligned: matrix });
   }
   const pasted = createImage(picture.width, picture.height, 3, Uint8Array.from(samples, Math.trunc));
   assertPicture(pasted, 'faces.pasted', 8, 0.4);

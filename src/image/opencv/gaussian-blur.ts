@@ -22,7 +22,7 @@ function windowFor(sigma: number, deviations: 3 | 4): BlurWindow {
 }
 
 /** Weights with the sum 1, in float64 (`getGaussianKernel`). */
-function weightsOf({ size, sigma }: BlurWindow): number[] {
+export function weightsOf({ size, sigma }: BlurWindow): number[] {
   const sides = Array.from({ length: (size - 1) / 2 }, (_, i) =>
     Math.exp((2 * i + 1 - size) ** 2 * (-0.125 / (sigma * sigma))),
   );

@@ -119,23 +119,29 @@ interface Sides {
   readonly height: number;
 }
 
-/** `cv2.resize` of one channel of float64 samples by INTER_CUBIC: [from height, from width] to [to height, to width]. */
-export function resizeDoubles(data: Float64Array, from: Sides, to: Sides): Float64Array {
+/** `cv2.resize` of one channel of float64 samples by INTER_CUBIC or INTER_LINEAR: [from height, from width] to [to height, to width]. */
+export function resizeDoubles(
+  data: Float64Array,
+  from: Sides,
+  to: Sides,
+  filter: 'cubic' | 'linear' = 'cubic',
+): Float64Array {
   const [columns, rows] = [
-    interpolationTaps('cubic', from.width, to.width),
-    interpolationTaps('cubic', from.height, to.height),
+    interpolationTaps(filter, from.width, to.width),
+    interpolationTaps(filter, from.height, to.height),
   ];
+  const { size } = columns;
   const middle = new Float64Array(from.height * to.width);
   for (let y = 0, i = 0; y < from.height; y++)
     for (let x = 0; x < to.width; x++, i++)
-      for (let k = x * 4; k < x * 4 + 4; k++)
+      for (let k = x * size; k < (x + 1) * size; k++)
         middle[i] =
           (middle[i] as number) +
           (data[y * from.width + (columns.positions[k] as number)] as number) * (columns.weights[k] as number);
   const out = new Float64Array(to.height * to.width);
   for (let y = 0, i = 0; y < to.height; y++)
     for (let x = 0; x < to.width; x++, i++)
-      for (let k = y * 4; k < y * 4 + 4; k++)
+      for (let k = y * size; k < (y + 1) * size; k++)
         out[i] =
           (out[i] as number) +
           (middle[(rows.positions[k] as number) * to.width + x] as number) * (rows.weights[k] as number);

@@ -64,3 +64,25 @@ export function warpedCover(
   const data = xs.map((x, i) => Math.fround(inside(x, from.width) * inside(ys[i] as number, from.height)));
   return floatImage(width, height, 1, data);
 }
+
+/** `warpAffine` of one channel of float64 samples, [from height, from width]; 0 beyond them. */
+export function warpDoubles(
+  data: Float64Array,
+  from: Pick<Image, 'width' | 'height'>,
+  matrix: Affine,
+  width: number,
+  height: number,
+): Float64Array {
+  const { xs, ys } = positionsOf(matrix, width, height);
+  const at = (x: number, y: number): number =>
+    x < 0 || y < 0 || x >= from.width || y >= from.height ? 0 : (data[y * from.width + x] as number);
+  const out = new Float64Array(width * height);
+  for (let i = 0; i < out.length; i++) {
+    const [place, line] = [xs[i] as number, ys[i] as number];
+    const [x, y] = [Math.floor(place), Math.floor(line)];
+    const [right, down] = [place - x, line - y];
+    const upper = at(x, y) * ((1 - right) * (1 - down)) + at(x + 1, y) * (right * (1 - down));
+    out[i] = upper + at(x, y + 1) * ((1 - right) * down) + at(x + 1, y + 1) * (right * down);
+  }
+  return out;
+}

@@ -234,6 +234,7 @@ export function readCodeFormer(
     title,
     weights,
     side,
+    takesWeight: true,
     trace: () =>
       traceNetwork(
         { x: { dtype: 'float32', shape: [1, 3, side, side] }, w: { dtype: 'float32', shape: [1] } },

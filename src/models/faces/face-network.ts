@@ -1,4 +1,4 @@
-/** A network that finds or restores faces, as read from its published file. */
+/** A network that finds, restores or parses faces, as read from its published file. */
 
 import type { Graph } from '../../graph/graph.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
@@ -19,8 +19,19 @@ export interface FaceRestorerNetwork {
   readonly weights: WeightSource;
   /** Side of the square that it takes, pixels. */
   readonly side: number;
-  /** `x` [1, 3, side, side] in [-1, 1], and `w` [1]: how far it follows the given face, 0 to 1 → `out` as `x`. */
+  /** Whether its graph has the input `w`. */
+  readonly takesWeight: boolean;
+  /** `x` [1, 3, side, side] in [-1, 1], and perhaps `w` [1]: how far it follows the given face, 0 to 1 → `out` as `x`. */
   readonly trace: () => Graph;
 }
 
-export type FaceNetwork = FaceDetectorNetwork | FaceRestorerNetwork;
+/** Says which part of a face each pixel is. */
+export interface FaceParserNetwork {
+  readonly kind: 'parser';
+  readonly title: string;
+  readonly weights: WeightSource;
+  /** The graph for pictures of a size: `x` [1, 3, h, w] in [-1, 1] → `classes` [1, 19, h, w], the largest the pixel's. */
+  readonly trace: (size: readonly [height: number, width: number]) => Graph;
+}
+
+export type FaceNetwork = FaceDetectorNetwork | FaceRestorerNetwork | FaceParserNetwork;

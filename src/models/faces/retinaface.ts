@@ -6,7 +6,6 @@
 import { add, concat, leakyRelu, maxPool, pad, relu, reshape, softmax, transpose } from '../../graph/functions.ts';
 import type { Params, Sym } from '../../graph/trace.ts';
 import { axis, countOf, type Entries } from '../../checkpoints/infer/shapes.ts';
-import { batchNormFixed } from '../../nn/batch-norm.ts';
 import { convLayer } from '../../nn/conv.ts';
 import { fixedSize } from '../../nn/fixed-size.ts';
 import { nearestMatrix, resizeBy } from '../../nn/resize-matrix.ts';
@@ -14,6 +13,7 @@ import { withNames } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { need, traceNetwork } from '../trace-network.ts';
 import type { FaceDetectorNetwork } from './face-network.ts';
+import { norm } from './fixed-norm.ts';
 
 interface RetinaFaceConfig {
   /** Channels after the first convolution, and of the feature pyramid. */
@@ -24,14 +24,6 @@ interface RetinaFaceConfig {
 }
 
 const title = 'RetinaFace';
-
-function norm(p: Params, x: Sym): Sym {
-  return p.module(() => {
-    const get = (name: string): Sym => p.get(name, [fixedSize(x, 1)]);
-    const running = { mean: get('running_mean'), variance: get('running_var') };
-    return batchNormFixed(x, running, get('weight'), get('bias'), 1e-5);
-  });
-}
 
 interface ConvShape {
   readonly out: number;

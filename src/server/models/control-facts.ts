@@ -6,7 +6,7 @@ import { openWeightsAt } from '../../formats/open-weights-node.ts';
 import { detectAnnotator } from '../../models/annotators/index.ts';
 import { detectFaceNetwork } from '../../models/faces/index.ts';
 import { takesHiddenStates } from '../../models/ip-adapter.ts';
-import { faceKinds } from './face-networks.ts';
+import { faceKind } from './face-networks.ts';
 
 export interface ControlFileFacts {
   readonly kind: ControlConfig['kind'];
@@ -55,7 +55,7 @@ export async function helperFacts(path: string): Promise<HelperFacts | undefined
     const annotator = detectAnnotator(source);
     if (annotator) return { kind: annotator.kind };
     const face = detectFaceNetwork(source);
-    if (face) return { kind: faceKinds[face.kind] };
+    if (face) return { kind: faceKind(face) };
     const { config } = detectNetwork(source);
     if (config.kind !== 'clip_vision') return undefined;
     const { projection_dim, with_projection, hidden_size, image_size } = config;

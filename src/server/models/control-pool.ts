@@ -9,10 +9,15 @@ import { referenceControl } from '../../model/reference-control.ts';
 import { loadControl } from '../../model/load-control-node.ts';
 import type { Model } from '../../model/model.ts';
 import { createAnnotator, type OpenAnnotator, readAnnotator } from '../../preprocessors/index.ts';
-import { readFaceDetector, readFaceRestorer } from '../../models/faces/index.ts';
+import {
+  type FaceRestorerTitle,
+  readFaceDetector,
+  readFaceParser,
+  readFaceRestorer,
+} from '../../models/faces/index.ts';
 import { createFaceRestorer, type FaceRestorer } from '../../upscaling/faces/restore-faces.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { faceKinds } from './face-networks.ts';
+import { detectorKind, parserKind, restorerKind } from './face-networks.ts';
 import { createTurns } from '../run/turns.ts';
 import type { ControlCatalog, ControlEncoder } from './control-catalog.ts';
 
@@ -28,8 +33,12 @@ export interface ControlPool {
   encoderOf(title: string): Promise<ControlEncoder | undefined>;
   /** Runs `work` with the network of a preprocessor, one piece of work at a time, in turn among callers. Throws `not-found`, `aborted`. */
   withAnnotator<T>(kind: string, caller: ControlCaller, work: (annotator: OpenAnnotator) => Promise<T>): Promise<T>;
-  /** The same with the networks that find and restore faces. */
-  withFaceRestorer<T>(caller: ControlCaller, work: (restorer: FaceRestorer) => Promise<T>): Promise<T>;
+  /** The same with the networks that find and restore faces, and one that parses them where the server has it. */
+  withFaceRestorer<T>(
+    title: FaceRestorerTitle,
+    caller: ControlCaller,
+    work: (restorer: FaceRestorer) => Promise<T>,
+  ): Promise<T>;
   /** Closes what is open for a model, before the model is. */
   release(model: Model): Promise<void>;
   close(): Promise<void>;
@@ -117,13 +126,15 @@ export function createControlPool({
     },
     withAnnotator: (kind, caller, work) =>
       helpers.run(kind, async () => createAnnotator(engine, readAnnotator(await sourceOf(kind))), caller, work),
-    withFaceRestorer(caller, work) {
+    withFaceRestorer(title, caller, work) {
+      const parses = controls.annotatorPath(parserKind) !== undefined;
       const open = async (): Promise<FaceRestorer> =>
         createFaceRestorer(engine, {
-          detector: readFaceDetector(await sourceOf(faceKinds.detector)),
-          restorer: readFaceRestorer(await sourceOf(faceKinds.restorer)),
+          detector: readFaceDetector(await sourceOf(detectorKind)),
+          restorer: readFaceRestorer(await sourceOf(restorerKind(title))),
+          ...(parses ? { parser: readFaceParser(await sourceOf(parserKind)) } : {}),
         });
-      return helpers.run('faces', open, caller, work);
+      return helpers.run(`faces ${title} ${parses}`, open, caller, work);
     },
     release: (model) => kept.release(model),
     async close() {

@@ -9,7 +9,7 @@ import type { NoiseConvention } from '../../random/noise-source.ts';
 import { defaultRefinerSwitch } from '../../generation/second-model.ts';
 import { controlLines } from '../controlnet/unit-text.ts';
 import type { JobRequest } from '../job.ts';
-import { faceRestorerName } from '../models/face-networks.ts';
+import { defaultFaceRestorer } from '../models/face-networks.ts';
 
 /** A1111's names of where noise comes from; our other conventions go by their own. */
 const rngNames: Partial<Record<NoiseConvention, string>> = { 'a1111-gpu': 'GPU', 'a1111-cpu': 'CPU', 'a1111-nv': 'NV' };
@@ -102,7 +102,7 @@ export function settingsText({ request, index, model, modelHash, version }: Pict
     cfgScale: request.guidanceScale,
     ...(request.imageGuidanceScale === undefined ? {} : { imageCfgScale: request.imageGuidanceScale }),
     seed: request.seeds[index] ?? 0,
-    ...(request.restoreFaces ? { faceRestoration: faceRestorerName } : {}),
+    ...(request.restoreFaces ? { faceRestoration: request.restoreFaces.model ?? defaultFaceRestorer } : {}),
     width: request.width,
     height: request.height,
     modelHash: modelHash?.slice(0, 10) ?? null,

@@ -4,35 +4,47 @@ import type { Engine } from '../../engine/engine.ts';
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import { createImage, type Image } from '../../image/image.ts';
 import { warpAffine } from '../../image/opencv/warp-affine.ts';
-import type { FaceDetectorNetwork, FaceRestorerNetwork } from '../../models/faces/index.ts';
+import type { FaceDetectorNetwork, FaceParserNetwork, FaceRestorerNetwork } from '../../models/faces/index.ts';
 import { createAnnotator, type OpenAnnotator } from '../../preprocessors/annotate.ts';
-import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
 import { alignment } from './align-face.ts';
+import { faceOutline } from './face-outline.ts';
+import { imageToTensor } from './face-tensor.ts';
 import { findFaces } from './find-faces.ts';
 import { pasteFace } from './paste-face.ts';
 
 export interface FaceRestorer extends AsyncDisposable {
   readonly detector: OpenAnnotator;
+  /** Cuts faces out along their outline. Without it a face is put back as a soft square. */
+  readonly parser?: OpenAnnotator | undefined;
   readonly side: number;
   /** x [1, 3, side, side] in [-1, 1] → the same. */
   run(x: Tensor<'float32'>, weight: number, signal?: AbortSignal): Promise<Tensor<'float32'>>;
 }
 
-/** Both networks on an engine. Their weights are closed when it is disposed of. */
+export interface FaceNetworks {
+  readonly detector: FaceDetectorNetwork;
+  readonly restorer: FaceRestorerNetwork;
+  readonly parser?: FaceParserNetwork | undefined;
+}
+
+/** The networks on an engine. Their weights are closed when it is disposed of. */
 export function createFaceRestorer(
   engine: Engine,
-  { detector: finds, restorer }: { readonly detector: FaceDetectorNetwork; readonly restorer: FaceRestorerNetwork },
+  { detector: finds, restorer, parser: parses }: FaceNetworks,
 ): FaceRestorer {
   const detector = createAnnotator(engine, { ...finds, kind: finds.title });
+  const parser = parses && createAnnotator(engine, { ...parses, kind: parses.title });
   let program: ReturnType<Engine['compile']> | undefined;
   return {
     detector,
+    parser,
     side: restorer.side,
     async run(x, weight, signal) {
       program ??= engine.compile(restorer.trace(), restorer.weights, { signal });
       program.catch(() => (program = undefined));
-      const { out } = await (await program).run({ x, w: float32([1], [weight]) }, { signal });
+      const fidelity = restorer.takesWeight ? { w: float32([1], [weight]) } : undefined;
+      const { out } = await (await program).run({ x, ...fidelity }, { signal });
       const made = expectDType(out as Tensor, 'float32', 'out');
       if (made.data.every(Number.isFinite)) return made;
       throw new StableDiffusionError(
@@ -42,6 +54,7 @@ export function createFaceRestorer(
     },
     async [Symbol.asyncDispose]() {
       await detector[Symbol.asyncDispose]();
+      await parser?.[Symbol.asyncDispose]();
       await program?.then(
         (made) => made.dispose(),
         () => {},
@@ -52,7 +65,7 @@ export function createFaceRestorer(
 }
 
 export interface RestoreFacesOptions {
-  /** CodeFormer's fidelity, 0 (a clear face) to 1 (a like one). Default 0.5, as A1111. */
+  /** CodeFormer's fidelity, 0 (a clear face) to 1 (a like one); other networks have none. Default 0.5, as A1111. */
   readonly weight?: number | undefined;
   /** Share of the restored picture in the result, 0 to 1. Default 1. */
   readonly visibility?: number | undefined;
@@ -63,21 +76,14 @@ export interface RestoreFacesOptions {
 /** Beyond the picture, red first: a grey. */
 const outside = [132, 133, 135];
 
-function toTensor({ width, height, data }: Image<3>): Tensor<'float32'> {
-  const size = width * height;
-  const x = new Float32Array(3 * size);
-  for (let i = 0; i < size; i++)
-    for (let c = 0; c < 3; c++) x[c * size + i] = Math.fround((data[3 * i + c] as number) / 255 - 0.5) / 0.5;
-  return float32([1, 3, height, width], x);
-}
-
+/** Fractions are cut off, as in `modules/face_restoration_utils.py` of A1111 v1.10.1. */
 function toImage({ data }: Tensor<'float32'>, side: number): Image<3> {
   const size = side * side;
   const image = createImage(side, side, 3);
   for (let i = 0; i < size; i++)
     for (let c = 0; c < 3; c++) {
       const value = Math.min(1, Math.max(-1, data[c * size + i] as number));
-      image.data[3 * i + c] = roundHalfEven(Math.fround(Math.fround((value + 1) / 2) * 255));
+      image.data[3 * i + c] = Math.trunc(Math.fround(Math.fround((value + 1) / 2) * 255));
     }
   return image;
 }
@@ -102,7 +108,9 @@ export async function restoreFaces(
     throwIfAborted(signal);
     const aligned = alignment(landmarks, side);
     const cut = warpAffine(image, aligned, side, side, outside);
-    pasteFace(samples, image, toImage(await restorer.run(toTensor(cut), weight, signal), side), aligned);
+    const face = toImage(await restorer.run(imageToTensor(cut), weight, signal), side);
+    const outline = restorer.parser && (await faceOutline(face, restorer.parser, signal));
+    pasteFace(samples, image, { face, aligned, outline });
     onFace?.(i + 1, faces.length);
   }
   const data = image.data.map((old, i) => {

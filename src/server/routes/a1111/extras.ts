@@ -1,15 +1,16 @@
-/** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling, and faces by CodeFormer. */
+/** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling, and faces by GFPGAN and CodeFormer. */
 
 import * as z from 'zod';
 import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
 import { inspectImageFile } from '../../../image/codec/image-file.ts';
 import { readExif } from '../../../image/metadata/exif.ts';
 import { flatten } from '../../../image/image.ts';
+import type { FaceRestorerTitle } from '../../../models/faces/index.ts';
 import { restoreFaces } from '../../../upscaling/faces/restore-faces.ts';
 import { boundedList } from '../../admission/bounded-list.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
-import { canRestoreFaces, facesNeed } from '../../models/face-networks.ts';
+import { faceRestorersOf, facesNeed } from '../../models/face-networks.ts';
 import { type Caller, readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import { boolean, float, floatWithin, integer, text } from './pydantic.ts';
@@ -70,33 +71,44 @@ function sizeOf(
 }
 
 interface FaceSettings {
+  readonly model: FaceRestorerTitle;
   readonly visibility: number;
   readonly weight: number;
 }
 
-/** Undefined where faces stay as they are. Throws at the field where the server cannot restore them. */
+/** In the order in which they follow each other there. Throws at the field of one that the server cannot do. */
 function faceSettings(
   { controls }: ServerContext,
   { gfpgan_visibility, codeformer_visibility, codeformer_weight }: Extras,
-): FaceSettings | undefined {
-  if (gfpgan_visibility)
-    throw invalidField(['body', 'gfpgan_visibility'], 'GFPGAN is not supported; send codeformer_visibility');
-  if (!codeformer_visibility) return undefined;
-  if (!canRestoreFaces(controls)) throw invalidField(['body', 'codeformer_visibility'], `CodeFormer ${facesNeed}`);
-  return { visibility: codeformer_visibility, weight: codeformer_weight ?? 0 };
+): readonly FaceSettings[] {
+  const wanted = [
+    { model: 'GFPGAN', field: 'gfpgan_visibility', visibility: gfpgan_visibility ?? 0 },
+    { model: 'CodeFormer', field: 'codeformer_visibility', visibility: codeformer_visibility ?? 0 },
+  ] as const;
+  return wanted
+    .filter(({ visibility }) => visibility > 0)
+    .map(({ model, field, visibility }) => {
+      if (!faceRestorersOf(controls).includes(model))
+        throw invalidField(['body', field], `${model} ${facesNeed(model)}`);
+      return { model, visibility, weight: codeformer_weight ?? 0 };
+    });
 }
 
 async function facesRestored(
   { controlPool }: ServerContext,
   file: Uint8Array,
-  { visibility, weight }: FaceSettings,
+  steps: readonly FaceSettings[],
   caller: Caller,
 ): Promise<Uint8Array> {
-  const image = flatten(await nodeImageCodec.decode(file));
-  const made = await controlPool.withFaceRestorer(caller, (restorer) =>
-    restoreFaces(image, restorer, { visibility, weight, signal: caller.signal }),
-  );
-  return nodeImageCodec.encode(made.image, { format: 'png' });
+  if (steps.length === 0) return file;
+  let image = flatten(await nodeImageCodec.decode(file));
+  for (const { model, visibility, weight } of steps) {
+    const made = await controlPool.withFaceRestorer(model, caller, (restorer) =>
+      restoreFaces(image, restorer, { visibility, weight, signal: caller.signal }),
+    );
+    image = made.image;
+  }
+  return nodeImageCodec.encode(image, { format: 'png' });
 }
 
 async function enlarge(
@@ -134,7 +146,7 @@ async function enlarge(
     ...(visibility > 0 ? { second: { filter: other.filter, share: visibility } } : {}),
   };
   const enlarged = await atField(where, () => context.pictures.run('enlarge', { bytes, enlargement }, caller));
-  const file = faces ? await atField(where, () => facesRestored(context, enlarged, faces, caller)) : enlarged;
+  const file = await atField(where, () => facesRestored(context, enlarged, faces, caller));
   return Buffer.from(file.buffer, file.byteOffset, file.byteLength).toString('base64');
 }
 

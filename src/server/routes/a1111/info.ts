@@ -1,7 +1,7 @@
 /** The `info` of A1111's answers. */
 
 import type { JobResult, PictureJob } from '../../job.ts';
-import { faceRestorerName } from '../../models/face-networks.ts';
+import { defaultFaceRestorer } from '../../models/face-networks.ts';
 import { extraSettings } from '../../run/settings-text.ts';
 import type { SharedFields } from './generation-fields.ts';
 
@@ -32,7 +32,7 @@ export function infoOf(
     steps: request.steps,
     batch_size: request.batchSize,
     restore_faces: request.restoreFaces !== undefined || (body.restore_faces ?? false),
-    face_restoration_model: request.restoreFaces ? faceRestorerName : null,
+    face_restoration_model: request.restoreFaces ? (request.restoreFaces.model ?? defaultFaceRestorer) : null,
     sd_model_name: modelName,
     sd_model_hash: result.modelHash?.slice(0, 10) ?? null,
     sd_vae_name: null,
