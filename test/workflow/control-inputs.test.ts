@@ -12,6 +12,8 @@ import { controlNetOf } from '../../src/workflow/control-net.ts';
 import { modelOfNetwork } from '../../src/workflow/load-model.ts';
 import { NetworkPool } from '../../src/workflow/network-pool.ts';
 import { controlInputs, controlRun } from '../../src/workflow/sampling/control-inputs.ts';
+import { regionsOf } from '../../src/workflow/sampling/regions.ts';
+import type { ConditioningValue } from '../../src/workflow/values/conditioning.ts';
 import type { ControlValue } from '../../src/workflow/values/control.ts';
 import { randomWeights } from '../model/random-model.ts';
 import { smallUNet } from '../networks.ts';
@@ -134,4 +136,25 @@ test('a ControlNet of another family and a file of another network are refused w
   await assert.rejects(controlNetOf(weights), { code: 'model-unknown', message: /network of the kind unet/ });
   const other = memoryWeights(new Map([['some.weight', float32([1], [1])]]), 'some.safetensors');
   await assert.rejects(controlNetOf(other), { code: 'model-unknown' });
+});
+
+test('controls of the positive prompt go to the whole entries of the negative one: the last of more than it has', async () => {
+  const cond = draws.randn([1, 5, 8]);
+  const run = { shape: [1, 4, 8, 8], latent: draws.randn([1, 4, 8, 8]), random: new TorchGenerator(0), seed: 0 };
+  const entry = (weight?: number, more: object = {}) => ({
+    cond,
+    ...(weight !== undefined && { control: { ...adapter, ...always, strength: weight } }),
+    control_apply_to_uncond: true,
+    ...more,
+  });
+  const strengths = async (positive: object[], negative: object[]): Promise<(number | undefined)[]> => {
+    const prompts = [positive, negative] as unknown as ConditioningValue[];
+    return ((await regionsOf(model, prompts, run))[1] ?? []).map(({ control }) => control?.strength);
+  };
+  assert.deepEqual(await strengths([entry(0.1), entry(0.2)], [entry()]), [0.2]);
+  assert.deepEqual(await strengths([entry(0.1), entry(0.2)], [entry(), entry(), entry()]), [0.1, 0.2, undefined]);
+  assert.deepEqual(await strengths([entry(0.1)], [entry(0.7), entry()]), [0.7, undefined]);
+  const area = [4, 4, 0, 0];
+  assert.deepEqual(await strengths([entry(0.1)], [entry(0.7, { area }), entry()]), [0.7, 0.1]);
+  assert.deepEqual(await strengths([entry(0.3, { area })], [entry()]), [undefined, 0.3]);
 });

@@ -242,6 +242,7 @@ const ofComfyUi = [
   'RegexExtract',
   'RegexReplace',
   'TCFG',
+  'RenormCFG',
   'EasyCache',
   'LazyCache',
 ];

@@ -12,7 +12,7 @@ const stableDiffusion = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652
 const stableDiffusionXl = [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.38, 0.234, 0.113, 0.029];
 
 /** `count` values between those of a descending table, linear in the logarithm. One value is the table's first. */
-function logLinear(table: readonly number[], count: number): Float64Array {
+export function logLinear(table: readonly number[], count: number): Float64Array {
   // The original interpolates the reversed table over [0, 1], so that a single value is the table's last.
   return numpyLinspace(1, 0, count).map((position, i) => {
     const at = (count === 1 ? 1 : 1 - position) * (table.length - 1);

@@ -1,7 +1,13 @@
 /** Nodes that change the guidance by its length, its direction or its frequencies. */
 
 import { defineNode, experimentalFlags, type NodeType, plainFlags } from '../definition.ts';
-import { frequencyScaled, normBounded, perpendicular, tangentiallyDamped } from '../sampling/guidance-filters.ts';
+import {
+  frequencyScaled,
+  normBounded,
+  perpendicular,
+  renormed,
+  tangentiallyDamped,
+} from '../sampling/guidance-filters.ts';
 import { patched } from '../values/model.ts';
 
 const cfgNormNode = defineNode({
@@ -49,6 +55,21 @@ const freScaNode = defineNode({
   ],
 });
 
+const renormCfgNode = defineNode({
+  name: 'RenormCFG',
+  displayName: null,
+  category: 'advanced/model',
+  module: 'comfy_extras.nodes_lumina2',
+  required: {
+    model: ['MODEL', {}],
+    cfg_trunc: ['FLOAT', { default: 100, min: 0.0, max: 100.0, step: 0.01 }],
+    renorm_cfg: ['FLOAT', { default: 1.0, min: 0.0, max: 100.0, step: 0.01 }],
+  },
+  outputs: ['MODEL'],
+  flags: plainFlags,
+  run: ({ model, cfg_trunc, renorm_cfg }) => [patched(model, { guide: renormed(cfg_trunc, renorm_cfg) })],
+});
+
 const perpNegNode = defineNode({
   name: 'PerpNeg',
   displayName: 'Perp-Neg (DEPRECATED by PerpNegGuider)',
@@ -66,4 +87,4 @@ const perpNegNode = defineNode({
   ],
 });
 
-export const guidanceFilterNodes: readonly NodeType[] = [cfgNormNode, tcfgNode, freScaNode, perpNegNode];
+export const guidanceFilterNodes: readonly NodeType[] = [renormCfgNode, cfgNormNode, tcfgNode, freScaNode, perpNegNode];

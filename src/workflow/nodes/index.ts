@@ -13,6 +13,7 @@ import { sharedLoaderNodes } from './custom/shared-loaders.ts';
 import { toolingNodes } from './custom/tooling.ts';
 import { wasNodes } from './custom/was.ts';
 import { customSamplingNodes } from './custom-sampling.ts';
+import { groundingNodes } from './grounding.ts';
 import { guidancePatchNodes } from './guidance-patches.ts';
 import { imageFileNodes } from './image-files.ts';
 import { hypernetworkNodes } from './hypernetworks.ts';
@@ -33,6 +34,7 @@ import { latentOperationNodes } from './latent-operations.ts';
 import { pictureColorNodes } from './picture-colors.ts';
 import { pictureSizeNodes } from './picture-sizes.ts';
 import { primitiveNodes } from './primitives.ts';
+import { styleModelNodes } from './style-models.ts';
 import { stringNodes } from './strings.ts';
 import { samplerNodes } from './samplers.ts';
 import { samplingNodes } from './sampling.ts';
@@ -47,6 +49,8 @@ export const nodes: NodeTable = nodeTable([
   ...textNodes,
   ...conditioningNodes,
   ...controlNodes,
+  ...groundingNodes,
+  ...styleModelNodes,
   ...latentNodes,
   ...latentMixingNodes,
   ...batchNodes,

@@ -1,5 +1,6 @@
 /** Sigmas: schedules, and parts and changes of them. */
 
+import { gitsLevels } from '../../diffusion/sigma-schedules/gits.ts';
 import { defineNode, type NodeType, plainFlags } from '../definition.ts';
 import { schedulerNames } from '../sampling/names.ts';
 import { extended, laplace, splitAt, splitByDenoise } from '../sampling/sigma-lists.ts';
@@ -146,6 +147,21 @@ const alignYourStepsSchedulerNode = defineNode({
   },
 });
 
+const gitsSchedulerNode = defineNode({
+  name: 'GITSScheduler',
+  displayName: null,
+  category: 'sampling/custom_sampling/schedulers',
+  module: 'comfy_extras.nodes_gits',
+  required: {
+    coeff: ['FLOAT', { default: 1.2, min: 0.8, max: 1.5, step: 0.05 }],
+    steps: ['INT', { default: 10, min: 2, max: 1000 }],
+    denoise: ['FLOAT', { default: 1, min: 0, max: 1, step: 0.01 }],
+  },
+  outputs: ['SIGMAS'],
+  flags: plainFlags,
+  run: ({ coeff, steps, denoise }) => [gitsLevels(coeff, steps, denoise)],
+});
+
 const splitSigmasNode = defineNode({
   name: 'SplitSigmas',
   displayName: 'SplitSigmas',
@@ -257,6 +273,7 @@ export const schedulerNodes: readonly NodeType[] = [
   betaSamplingSchedulerNode,
   sdTurboSchedulerNode,
   alignYourStepsSchedulerNode,
+  gitsSchedulerNode,
   splitSigmasNode,
   splitSigmasDenoiseNode,
   flipSigmasNode,

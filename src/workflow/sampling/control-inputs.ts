@@ -18,6 +18,7 @@ import type { NamedNetwork } from '../../model/network-set.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
 import { controlNetworkFor } from '../control-net.ts';
+import type { GroundingRun } from '../grounding.ts';
 import { extendedNetwork, sizedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
 import { upscale } from '../upscale.ts';
@@ -32,9 +33,10 @@ export interface ControlRun {
   readonly hints: Map<Tensor, Map<string, Tensor<'float32'>>>;
   /** An adapter's features, by hint and file. */
   readonly features: Map<Tensor, Map<string, NetworkInputs>>;
+  readonly objects: GroundingRun;
 }
 
-export const controlRun = (): ControlRun => ({ hints: new Map(), features: new Map() });
+export const controlRun = (): ControlRun => ({ hints: new Map(), features: new Map(), objects: new Map() });
 
 export interface ControlledTask {
   readonly network: NamedNetwork;
@@ -49,6 +51,8 @@ interface ControlOptions {
 }
 
 interface EntryTask extends ControlledTask {
+  /** Seen by control networks in place of the entry's own, [1 or b, tokens, width]. */
+  readonly controlContext?: Tensor<'float32'> | undefined;
   readonly sigma: number;
   readonly area: Area;
 }
@@ -94,13 +98,16 @@ function controlNetOf(
   network: NamedNetwork,
   config: ControlNetConfig,
   options: ControlOptions,
-  { area, inputs }: EntryTask,
+  { area, inputs, controlContext }: EntryTask,
 ): ControlUnit {
   const sized = sizedNetwork(network, area.height, area.width);
   const outputs = Object.keys(extensionInputs([controlNet], config.unet));
   const unit = 2 ** ((config.hint_widths.length - 1) / 2);
   return controlNetUnit({
-    run: (given, signal) => options.networks.run(sized, { outputs }, given, signal),
+    run: (given, signal) => {
+      const context = controlContext && toBatch(controlContext, inputs.x.shape[0] ?? 1);
+      return options.networks.run(sized, { outputs }, { ...given, ...(context && { context }) }, signal);
+    },
     channels: config.unet.in_channels,
     hint: toBatch(hintOf(control.hint, options, area.height * unit, area.width * unit), inputs.x.shape[0] ?? 1),
     weight: control.strength,

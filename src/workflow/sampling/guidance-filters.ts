@@ -1,5 +1,6 @@
 /** Changes of the guidance by its length, its direction or its frequencies, on denoised predictions, as ComfyUI's nodes have them. */
 
+import { guide } from '../../diffusion/guidance.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ConditioningValue } from '../values/conditioning.ts';
 import type { GuidanceParts, ModelPatches } from '../values/model.ts';
@@ -28,6 +29,28 @@ export const normBounded =
         }
       }
     return { ...guided, data };
+  };
+
+/** Guidance below a level alone, each image at most `most` times as long as its conditional prediction; 0 leaves the length. */
+export const renormed =
+  (below: number, most: number): NonNullable<ModelPatches['guide']> =>
+  ({ sigma, scale, conditional, unconditional }) => {
+    if (sigma >= below) return conditional;
+    const result = guide(unconditional, conditional, scale);
+    if (most <= 0) return result;
+    const size = result.data.length / (result.shape[0] ?? 1);
+    const data = result.data.slice();
+    const length = (value: Float32, start: number): number => {
+      let sum = 0;
+      for (let i = start; i < start + size; i++) sum += (value.data[i] as number) ** 2;
+      return Math.sqrt(sum);
+    };
+    for (let start = 0; start < data.length; start += size) {
+      const [own, limit] = [length(result, start), length(conditional, start) * most];
+      if (own < limit || own === 0) continue;
+      for (let i = start; i < start + size; i++) data[i] = (data[i] as number) * (limit / own);
+    }
+    return { ...result, data };
   };
 
 /** Share of the first of two vectors along the direction that both have most in common, the first right singular vector. */

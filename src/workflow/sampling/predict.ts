@@ -11,6 +11,7 @@ import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
 import { zeroPerImage } from '../../extensions/extension.ts';
 import type { DenoiserInputs } from '../../diffusion/guidance.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
+import { groundedTask } from '../grounding.ts';
 import { sizedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
 import type { ConditioningValue } from '../values/conditioning.ts';
@@ -64,21 +65,27 @@ async function taskOf(
   const withConcat = concat
     ? concatenate([seen, cropPlanes(toBatch(expectDType(concat, 'float32'), batch), area)], 1)
     : seen;
+  const plain = options.network ?? model.network;
+  const grounded = region.gligen
+    ? await groundedTask({ ...options, ...options.controls }, region.gligen, plain, [batch, area.height, area.width])
+    : { network: plain, inputs: {} };
   const call = { prompt, sigma, batch, height: area.height, width: area.width };
   const own: DenoiserInputs = {
     ...Object.assign({}, ...(model.patches.promptInputs ?? []).map((inputs) => inputs(call))),
     ...Object.fromEntries(
       Object.entries(others).map(([name, value]) => [name, toBatch(expectDType(value, 'float32', name), batch)]),
     ),
+    ...grounded.inputs,
     x: withConcat,
     timesteps: float32([batch], new Float32Array(batch).fill(model.sampling.timestep(sigma))),
   };
-  const network = sizedNetwork(options.network ?? model.network, area.height, area.width);
+  const network = sizedNetwork(grounded.network, area.height, area.width);
   const controlled = await controlInputs(options, region.control, {
     network,
     inputs: own,
     sigma,
     area,
+    controlContext: region.controlContext,
   });
   return { prompt, region, area, x: part, ...controlled };
 }

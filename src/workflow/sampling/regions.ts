@@ -7,6 +7,7 @@ import type { NetworkInputs } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ConditioningEntry, ConditioningValue } from '../values/conditioning.ts';
 import type { ControlValue } from '../values/control.ts';
+import type { GroundedPhrases } from '../values/grounding.ts';
 import type { ModelValue } from '../values/model.ts';
 import { entryInputs, fitSize } from './entry-inputs.ts';
 import type { RunShape } from './run-shape.ts';
@@ -34,6 +35,9 @@ export interface Region {
   readonly start: number | undefined;
   readonly end: number | undefined;
   readonly control: ControlValue | undefined;
+  /** What control networks see in place of the context. */
+  readonly controlContext: Float32 | undefined;
+  readonly gligen: GroundedPhrases | undefined;
 }
 
 function areaOf({ area }: ConditioningEntry, height: number, width: number): Area | undefined {
@@ -87,6 +91,8 @@ async function regionOf(model: ModelValue, entry: ConditioningEntry, run: RunSha
     start: start === undefined ? undefined : percentToSigma(start),
     end: end === undefined ? undefined : percentToSigma(end),
     control: entry.control,
+    controlContext: entry.cross_attn_controlnet,
+    gligen: entry.gligen,
   };
 }
 
@@ -111,20 +117,21 @@ function addCounterpart(regions: Region[], { area, ...other }: Region): void {
     } else smallest ??= region;
   }
   if (!smallest || (smallest.area && isSame(smallest.area, area))) return;
-  regions.push({ ...other, area, inputs: smallest.inputs });
+  const { inputs, controlContext } = smallest;
+  regions.push({ ...other, area, inputs, controlContext });
 }
 
-/** A control network that also holds for the negative prompt's entries that have none. */
-function shareControls(positive: ConditioningValue, from: readonly Region[], to: Region[]): void {
-  const shared = from.filter((_, i) => positive[i]?.control_apply_to_uncond);
-  const free = to.flatMap((region, i) => (region.control || region.area ? [] : [i]));
-  if (to.some(({ control }) => control) || shared.length === 0) return;
-  for (const [i, { control }] of shared.entries()) {
-    const at = free[i % Math.max(1, free.length)];
-    const region = at === undefined ? undefined : to[at];
-    if (at === undefined || !region) continue;
-    if (i < free.length) to[at] = { ...region, control };
-    else to.push({ ...region, control });
+/**
+ * What whole entries of the positive prompt have goes to the whole entries of another prompt too, where none of them has its own: the last
+ * one counts where there are more than the other prompt has entries. Changes `to`. After `apply_empty_x_to_equal_area`.
+ */
+function shareWith<K extends 'control' | 'gligen'>(key: K, from: readonly Region[], to: Region[]): void {
+  const whole = [...to.entries()].filter(([, { area }]) => !area);
+  const shared = from.flatMap((region) => (region.area ? [] : (region[key] ?? [])));
+  if (whole.length === 0 || whole.some(([, region]) => region[key])) return;
+  for (const [i, value] of shared.entries()) {
+    const [at, region] = whole[i % whole.length] as [number, Region];
+    to[at] = { ...region, [key]: value };
   }
 }
 
@@ -139,7 +146,11 @@ export async function regionsOf(
   for (const [i, own] of all.entries())
     for (const region of [...own]) for (const [j, other] of all.entries()) if (i !== j) addCounterpart(other, region);
   const [first, ...others] = all;
-  if (first) for (const other of others) shareControls(prompts[0] ?? [], first, other);
+  const controlled = first?.filter((_, i) => prompts[0]?.[i]?.control_apply_to_uncond) ?? [];
+  for (const other of others) {
+    shareWith('control', controlled, other);
+    shareWith('gligen', first ?? [], other);
+  }
   return all;
 }
 

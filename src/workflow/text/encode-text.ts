@@ -5,6 +5,7 @@
 
 import { comfyChunks, comfyWords, type TokenGroup, type WeightedTokens } from '../../prompt/comfy-prompt.ts';
 import { idTensor } from '../../conditioning/text.ts';
+import { StableDiffusionError } from '../../errors.ts';
 import { concatenate } from '../../tensor/arithmetic.ts';
 import { takeBatch } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
@@ -122,6 +123,24 @@ export async function encodePrompts(
     cond: others.length > 0 ? concatenate([first as Float32, ...others], 2) : (first as Float32),
     pooled_output: encoded.at(-1)?.pooled,
   };
+}
+
+/** float32 [1, width]: the last encoder's pooled vector of a text, without its projection. */
+export async function pooledPhrase(clip: ClipValue, text: string, context: NodeContext): Promise<Float32> {
+  const encoder = clip.encoders.at(-1);
+  if (!encoder) throw new StableDiffusionError('invalid-argument', `${clip.label} has no text encoder.`);
+  const chunks = await promptTokens(encoder, text, context, clip);
+  const { network, rows } = withRows(
+    encoder,
+    chunks.map(({ tokens }) => tokens),
+  );
+  const { pooled } = await context.networks.run(
+    network,
+    { outputs: ['pooled'] },
+    { input_ids: idTensor(rows.slice(0, 1)) },
+    context.signal,
+  );
+  return expectDType(pooled as Tensor, 'float32', 'pooled');
 }
 
 /** The first tokens of a context. */

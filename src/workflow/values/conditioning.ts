@@ -2,6 +2,7 @@
 
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ControlValue } from './control.ts';
+import type { GroundedPhrases } from './grounding.ts';
 
 type Float32 = Tensor<'float32'>;
 
@@ -35,6 +36,10 @@ export interface ConditioningEntry {
   readonly end_percent?: number | undefined;
   readonly control?: ControlValue | undefined;
   readonly control_apply_to_uncond?: boolean | undefined;
+  /** What control networks see in place of the text. */
+  readonly cross_attn_controlnet?: Float32 | undefined;
+  /** GLIGEN's. */
+  readonly gligen?: GroundedPhrases | undefined;
   /** SDXL's sizes in pixels. */
   readonly width?: number | undefined;
   readonly height?: number | undefined;
