@@ -13,8 +13,9 @@ const refused = (text: string, reason: string): StableDiffusionError =>
 export function spacedSections(trainTimesteps: number, text: string): number[] {
   const ddim = /^ddim(\d+)$/.exec(text.trim());
   if (ddim) return strided(trainTimesteps, Number(ddim[1]), text);
-  const counts = text.trim() === '' ? [trainTimesteps] : text.split(',').map((part) => Number(part.trim()));
-  if (!counts.every((count) => Number.isSafeInteger(count) && count >= 0))
+  const parts = text.trim() === '' ? [String(trainTimesteps)] : text.split(',').map((part) => part.trim());
+  const counts = parts.map((part) => (/^\d+$/.test(part) ? Number(part) : Number.NaN));
+  if (!counts.every(Number.isSafeInteger))
     throw refused(text, 'a section has a whole number of timesteps from 0');
   const timesteps: number[] = [];
   const size = Math.floor(trainTimesteps / counts.length);

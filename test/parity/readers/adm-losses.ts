@@ -80,14 +80,15 @@ const linear =
   };
 
 const byKind = async function* (recorded: LineageCase): AsyncGenerator<Comparison> {
-  const { T: timesteps, schedule } = recorded.settings;
+  const { T: timesteps, schedule, rescale: rescaleTimesteps = false } = recorded.settings;
+  const respacing = recorded.settings.respacing ?? recorded.settings.timestep_respacing ?? '';
   const source = recorded.weights();
   const kinds = new Set([...recorded.outputs.keys()].map((name) => name.split('.').slice(0, 3).join('.')));
   for (const kind of kinds) {
     const [type, variance, mean] = kind.split('.') as [GaussianLossType, VarianceType, MeanType];
     const own = new Map<string, Tensor>();
     for (const part of ['weight', 'bias', 'slope']) own.set(part, await source.read(`${variance}.${part}`));
-    const process = gaussianProcess({ timesteps, schedule, mean, variance });
+    const process = gaussianProcess({ timesteps, schedule, respacing, rescaleTimesteps, mean, variance });
     const channels = own.get('bias')?.shape[0] ?? 3;
     const made = await lossesOf(recorded, process, type, linear(channels), memoryWeights(own));
     for (const name of recorded.outputs.keys())
@@ -103,7 +104,7 @@ const ofNetwork = async function* (recorded: LineageCase, raw: RecordedCase): As
   const process = gaussianProcess({
     timesteps: recorded.settings.T,
     schedule: recorded.settings.schedule,
-    respacing: recorded.settings.timestep_respacing ?? '',
+    respacing: recorded.settings.respacing ?? recorded.settings.timestep_respacing ?? '',
     variance: recorded.settings.variance ?? 'learned_range',
   });
   const predict: Predict = (p, x, told, y) => unet(p, config, { x, timesteps: told, context: undefined, y });

@@ -212,6 +212,11 @@ const reverse: Compare = async function* (recorded, raw) {
 };
 
 const parametrisations: Compare = async function* (recorded) {
+  // "denoised_fn x -> 0.5 x + 0.1, DDIM eta 0.3"
+  const [, slope, sign, offset, eta] =
+    /denoised_fn x -> (\S+) x ([+-]) (\S+), DDIM eta ([\d.]+)/.exec(recorded.row.exercises) ?? [];
+  if (!eta) throw new Error('the runs are not stated');
+  const added = Number(offset) * (sign === '-' ? -1 : 1);
   const kinds = new Set([...recorded.outputs.keys()].map((name) => name.split('.').slice(0, 2).join('.')));
   for (const kind of kinds) {
     const [mean, variance] = kind.split('.') as [Loose, Loose];
@@ -226,11 +231,11 @@ const parametrisations: Compare = async function* (recorded) {
     };
     yield* compareSteps(recorded, await run({}), `${kind}.`);
     yield* compareSteps(recorded, await run({ clip: false }), `${kind}.unclipped.`);
-    const denoised = (x0: Pixels): Pixels => ({ ...x0, data: x0.data.map((value) => 0.5 * value + 0.1) });
+    const denoised = (x0: Pixels): Pixels => ({ ...x0, data: x0.data.map((value) => Number(slope) * value + added) });
     yield* compareSteps(recorded, await run({ denoised }), `${kind}.denoised_fn.`);
     const name = `${kind}.ddim.sample`;
     if (recorded.outputs.has(name))
-      yield recorded.compare(name, (await run({ method: 'ddim', eta: 0.3 })).at(-1)?.sample);
+      yield recorded.compare(name, (await run({ method: 'ddim', eta: Number(eta) })).at(-1)?.sample);
   }
 };
 

@@ -96,6 +96,10 @@ const ddimOptions: Compare = async function* (recorded) {
   } = recorded.settings;
   const schedule = noiseScheduleOf({ timesteps: T, linearStart: linear_start, linearEnd: linear_end });
   const w = await recorded.weights().read('w');
+  // "cond[b,o] (0.5 + t / T)" and "(0.4 - x)"
+  const notes = recorded.row.notes.join('\n');
+  const offset = Number(/\((\S+) \+ t \/ T\)/.exec(notes)?.[1]);
+  const centre = Number(/\((\S+) - x\)/.exec(notes)?.[1]);
   const network = (x: Latent, t: number, condition: Tensor): Latent => {
     const [items = 0, c = 0, h = 0, wd = 0] = x.shape;
     const plane = h * wd;
@@ -103,7 +107,7 @@ const ddimOptions: Compare = async function* (recorded) {
       ...x,
       data: Float32Array.from(x.data, (_, at) => {
         const [b, o, i] = [Math.floor(at / (c * plane)), Math.floor(at / plane) % c, at % plane];
-        let sum = Number(condition.data[(b % items) * c + o]) * (0.5 + t / T);
+        let sum = Number(condition.data[(b % items) * c + o]) * (offset + t / T);
         for (let k = 0; k < c; k++) sum += Number(w.data[o * c + k]) * (x.data[(b * c + k) * plane + i] as number);
         return sum;
       }),
@@ -181,7 +185,7 @@ const ddimOptions: Compare = async function* (recorded) {
   const correctEps = (eps: Latent, x: Latent, _: number, alphaBar: number): Latent => ({
     ...eps,
     data: eps.data.map(
-      (value, i) => value - corrector_strength * Math.sqrt(1 - alphaBar) * (0.4 - (x.data[i] as number)),
+      (value, i) => value - corrector_strength * Math.sqrt(1 - alphaBar) * (centre - (x.data[i] as number)),
     ),
   });
   yield* compareRun('corrected', await run(steps, { correctEps }));
