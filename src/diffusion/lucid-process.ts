@@ -5,6 +5,7 @@
 
 import { throwIfAborted } from '../errors.ts';
 import { clamp, linearCombination } from '../tensor/arithmetic.ts';
+import { linspaceFloat32 } from './beta-schedule.ts';
 import {
   continuousPosterior,
   continuousTimes,
@@ -44,7 +45,7 @@ export interface LucidProcess {
 
 /** The timesteps of its DDIM: whole parts of a line in float32 from -1 to T - 1, without -1. */
 export const lucidDdimTimes = (timesteps: number, steps: number): readonly number[] =>
-  Array.from({ length: steps }, (_, i) => Math.trunc(Math.fround(-1 + (timesteps / steps) * (i + 1))));
+  Array.from(linspaceFloat32(-1, timesteps - 1, steps + 1), Math.trunc).slice(1);
 
 export interface LucidGaussian {
   readonly betas: Float64Array;

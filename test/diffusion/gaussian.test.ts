@@ -12,6 +12,7 @@ import {
   sampleGaussian,
   spacedSections,
 } from '../../src/diffusion/gaussian/index.ts';
+import { lucidDdimTimes } from '../../src/diffusion/lucid-process.ts';
 import { leastAssignment } from '../../src/training/objective/immiscible.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { openNpz, writeNpz } from '../../src/evaluation/index.ts';
@@ -134,9 +135,10 @@ test('bits per dimension of a network that knows nothing: its terms and the prio
 });
 
 test('timesteps that cannot be kept are refused', () => {
-  for (const text of ['20', '6,6', 'ddim7', '-1', 'x', '2.5'])
+  for (const text of ['20', '6,6', 'ddim7', '-1', 'x', '2.5', '3,', '0x3', '1e1', '+3'])
     assert.throws(() => spacedSections(10, text), { code: 'invalid-argument' }, text);
   assert.deepEqual(spacedSections(10, 'ddim5'), [0, 2, 4, 6, 8]);
+  assert.deepEqual(spacedSections(10, ' 3, 2'), [0, 2, 4, 5, 9]);
 });
 
 test('the least assignment of a matrix of costs', () => {
@@ -148,4 +150,10 @@ test('the least assignment of a matrix of costs', () => {
     ]),
     [1, 0, 2],
   );
+});
+
+test("denoising-diffusion-pytorch's DDIM cuts a line that torch.linspace rounds", () => {
+  // torch.linspace(-1, T - 1, S + 1).int() of torch 2.13, where plain arithmetic rounds the other way.
+  assert.deepEqual(lucidDdimTimes(16, 14), [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 15]);
+  assert.deepEqual(lucidDdimTimes(32, 14), [1, 3, 5, 8, 10, 12, 14, 17, 19, 21, 24, 26, 28, 31]);
 });

@@ -9,6 +9,7 @@ import {
   qSampleAt,
   sampleGaussian,
 } from '../../../src/diffusion/gaussian/index.ts';
+import { lucidDdimTimes } from '../../../src/diffusion/lucid-process.ts';
 import { lucidBetas, lucidLossWeights, type LucidSchedule } from '../../../src/diffusion/lucid-schedules.ts';
 import { ddpmBuffers } from '../../../src/diffusion/noise-schedule.ts';
 import type { Parameterization } from '../../../src/diffusion/objective.ts';
@@ -33,7 +34,6 @@ import {
   linearGraph,
   meanTypes,
   kinds,
-  ddimTimes,
   type Linear,
   type Compare,
 } from './linear.ts';
@@ -101,7 +101,7 @@ export const gaussian: Compare = async function* (recorded) {
       ['ddim', 'sigmoid', 0],
       ['ddim_eta', otherSchedule as LucidSchedule, Number(otherEta)],
     ] as const) {
-      const states = await run(schedule, ddimTimes(T, few), start, { method: 'ddim', eta });
+      const states = await run(schedule, [...lucidDdimTimes(T, few)], start, { method: 'ddim', eta });
       yield recorded.compare(`${prefix}.${name}.sample`, toUnit(states.at(-1) as Pixels));
       yield recorded.compare(`${prefix}.${name}.steps`, stacked(states));
     }

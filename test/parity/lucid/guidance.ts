@@ -2,6 +2,7 @@
 
 import { gaussianProcess, type Pixels } from '../../../src/diffusion/gaussian/index.ts';
 import { guideByDirection, projected } from '../../../src/diffusion/guidance-directions.ts';
+import { lucidDdimTimes } from '../../../src/diffusion/lucid-process.ts';
 import { lucidBetas, type LucidSchedule } from '../../../src/diffusion/lucid-schedules.ts';
 import type { Parameterization } from '../../../src/diffusion/objective.ts';
 import { clamp, linearCombination, scale } from '../../../src/tensor/arithmetic.ts';
@@ -9,7 +10,7 @@ import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { pick } from '../../tensors.ts';
 import { fittedArguments } from '../fitted.ts';
 import type { LineageCase } from '../lineage-case.ts';
-import { linearOf, apply, toUnit, kinds, ddimTimes, type Compare } from './linear.ts';
+import { linearOf, apply, toUnit, kinds, type Compare } from './linear.ts';
 
 /** Pixels with a row of the table added to the channels of each item. */
 function withRow(x: Pixels, table: Tensor, of: (item: number) => number): Pixels {
@@ -110,7 +111,7 @@ function guidedDdim(
   const { objective, plus, T, schedule, few, eta, guidanceScale, rescale } = options;
   const process = gaussianProcess({ betas: lucidBetas[schedule](T) });
   const bars = process.tables.alphasCumprod;
-  const times = ddimTimes(T, few).reverse();
+  const times = lucidDdimTimes(T, few).toReversed();
   let x = recorded.input('x_T');
   for (const [i, t] of times.entries()) {
     const alphaBar = bars[t] as number;

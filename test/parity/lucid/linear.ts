@@ -91,7 +91,3 @@ export const linearGraph =
   };
 
 export const weightsOf = (net: Linear) => memoryWeights(new Map(Object.entries(net)));
-
-export function ddimTimes(timesteps: number, steps: number): number[] {
-  return Array.from({ length: steps }, (_, i) => Math.trunc(Math.fround(-1 + (timesteps / steps) * (i + 1))));
-}
