@@ -15,8 +15,7 @@ export function spacedSections(trainTimesteps: number, text: string): number[] {
   if (ddim) return strided(trainTimesteps, Number(ddim[1]), text);
   const parts = text.trim() === '' ? [String(trainTimesteps)] : text.split(',').map((part) => part.trim());
   const counts = parts.map((part) => (/^\d+$/.test(part) ? Number(part) : Number.NaN));
-  if (!counts.every(Number.isSafeInteger))
-    throw refused(text, 'a section has a whole number of timesteps from 0');
+  if (!counts.every(Number.isSafeInteger)) throw refused(text, 'a section has a whole number of timesteps from 0');
   const timesteps: number[] = [];
   const size = Math.floor(trainTimesteps / counts.length);
   const longer = trainTimesteps % counts.length;
