@@ -16,7 +16,7 @@ import { gradients } from '../../../src/graph/gradients.ts';
 import { tensorToImages } from '../../../src/image/image-tensor.ts';
 import { traceVqDecode, traceVqEncode, traceVqQuantize } from '../../../src/models/autoencoder-vq.ts';
 import { traceUNet } from '../../../src/models/unet.ts';
-import { concatenate } from '../../../src/tensor/arithmetic.ts';
+import { concatenate, scale } from '../../../src/tensor/arithmetic.ts';
 import { expectDType, float32, type Tensor } from '../../../src/tensor/tensor.ts';
 import { accuracyAt, traceNoisyClassifierLoss } from '../../../src/training/objective/noisy-classifier.ts';
 import { withoutPrefix } from '../../../src/weights/view.ts';
@@ -57,13 +57,19 @@ async function modelOf(recorded: LineageCase, weights: WeightSource) {
     (program: Program, input: string, output: string) =>
     async (value: Tensor): Promise<Latent> =>
       expectDType((await program.run({ [input]: value }))[output] as Tensor, 'float32');
+  const encode = run(await compiled(traceVqEncode(vq), stage), 'image', 'prequant');
+  const decode = async (quantize: boolean) => {
+    const whole = run(await compiled(traceVqDecode(vq, { quantize }), stage), 'z', 'decoded');
+    return (z: Latent): Promise<Latent> => whole(scale(z, 1 / config.scale_factor));
+  };
   return {
     config,
     schedule: scheduleOf(config),
-    encode: run(await compiled(traceVqEncode(vq), stage), 'image', 'prequant'),
+    encode: async (image: Latent): Promise<Latent> => scale(await encode(image), config.scale_factor),
+    // There the latents are quantised as they are.
     quantize: run(await compiled(traceVqQuantize(vq), stage), 'z', 'quant'),
-    decode: run(await compiled(traceVqDecode(vq, { quantize: true }), stage), 'z', 'decoded'),
-    decodeAsItIs: run(await compiled(traceVqDecode(vq, { quantize: false }), stage), 'z', 'decoded'),
+    decode: await decode(true),
+    decodeAsItIs: await decode(false),
     model: (condition: Latent): DiffusionModel => ({
       schedule: scheduleOf(config),
       parameterization: config.parameterization,
