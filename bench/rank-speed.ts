@@ -56,9 +56,9 @@ function timed(ranks: Communicator): { readonly communicator: Communicator; read
     communicator: {
       rank: ranks.rank,
       size: ranks.size,
-      allReduce: (values, reduction) => around(ranks.allReduce(values, reduction)),
-      reduceScatter: (values, counts) => around(ranks.reduceScatter(values, counts)),
-      allGather: (part, counts) => around(ranks.allGather(part, counts)),
+      allReduce: (...given) => around(ranks.allReduce(...given)),
+      reduceScatter: (...given) => around(ranks.reduceScatter(...given)),
+      allGather: (...given) => around(ranks.allGather(...given)),
       allToAll: (values, counts) => around(ranks.allToAll(values, counts)),
       broadcast: (values, from) => around(ranks.broadcast(values, from)),
       barrier: () => around(ranks.barrier()),

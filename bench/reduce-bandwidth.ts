@@ -20,11 +20,12 @@ const root = join(import.meta.dirname, '..');
 async function reduce(count: number, rounds: number): Promise<void> {
   const { communicator } = await openRanks('auto', process.env);
   const own = new Float32Array(count).fill(communicator.rank + 1);
+  const into = new Float32Array(count);
   const want = (communicator.size * (communicator.size + 1)) / 2;
   for (let round = 0; round < rounds; round++) {
     await communicator.barrier();
     const start = performance.now();
-    const sum = await communicator.allReduce(own);
+    const sum = await communicator.allReduce(own, 'sum', into);
     const seconds = (performance.now() - start) / 1000;
     if (sum[count - 1] !== want) throw new Error(`the sum is ${sum[count - 1]}, not ${want}`);
     if (communicator.rank === 0) process.stdout.write(`${seconds}\n`);

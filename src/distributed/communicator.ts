@@ -1,7 +1,8 @@
 /**
  * Communicator: the processes that work together, and the collective operations between them, after MPI (MPI Forum, MPI 4.1, chapter 6).
  *
- * Every rank calls the same operations in the same order. They run one after the other.
+ * Every rank calls the same operations in the same order. They run one after the other. A result is written to `into`, an array of its
+ * length that the operation does not read, or to a new one: the system clears the memory of large new arrays, which takes as long as a sum.
  */
 
 /** Arrays that can be summed. */
@@ -16,12 +17,16 @@ export interface Communicator extends AsyncDisposable {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
-  /** Element by element over the ranks. Each rank gets a new array with the same bits. */
-  allReduce<T extends Numbers>(values: T, reduction?: Reduction): Promise<T>;
+  /** Element by element over the ranks. Each rank gets the same bits. */
+  allReduce<T extends Numbers>(values: T, reduction?: Reduction, into?: T): Promise<T>;
   /** Sums, of which rank r gets the part of `counts[r]` elements that follows those of the ranks before it. */
-  reduceScatter(values: Float32Array<ArrayBuffer>, counts: readonly number[]): Promise<Float32Array<ArrayBuffer>>;
+  reduceScatter(
+    values: Float32Array<ArrayBuffer>,
+    counts: readonly number[],
+    into?: Float32Array<ArrayBuffer>,
+  ): Promise<Float32Array<ArrayBuffer>>;
   /** The parts of all ranks, one behind the other; rank r gives `counts[r]` elements (default: as many as this rank). */
-  allGather<T extends Moved>(part: T, counts?: readonly number[]): Promise<T>;
+  allGather<T extends Moved>(part: T, counts?: readonly number[], into?: T): Promise<T>;
   /** Part r of `values`, of `counts[r]` elements, goes to rank r. Gives the parts for this rank by rank. */
   allToAll(values: Uint16Array<ArrayBuffer>, counts: readonly number[]): Promise<Uint16Array<ArrayBuffer>>;
   /** The root's values, written into the arrays of the others. */
@@ -32,13 +37,19 @@ export interface Communicator extends AsyncDisposable {
   abort(exitCode?: number): void;
 }
 
+function copied<T extends Moved>(values: T, into?: T): T {
+  if (!into) return values.slice() as T;
+  into.set(values);
+  return into;
+}
+
 /** The communicator of a process that works alone. */
 export const alone: Communicator = {
   rank: 0,
   size: 1,
-  allReduce: async (values) => values.slice() as typeof values,
-  reduceScatter: async (values) => values.slice(),
-  allGather: async (part) => part.slice() as typeof part,
+  allReduce: async (values, _reduction, into) => copied(values, into),
+  reduceScatter: async (values, _counts, into) => copied(values, into),
+  allGather: async (part, _counts, into) => copied(part, into),
   allToAll: async (values) => values.slice(),
   broadcast: async (values) => values,
   barrier: async () => {},

@@ -11,16 +11,24 @@ import type { Argument, Handle, MpiFunction, MpiLibrary } from './mpi-library-no
 
 /** Most bytes of an operation that is polled. */
 const smallBytes = 2 ** 14;
-/** Milliseconds between questions: at first and at most. */
-const [firstPause, longestPause] = [0.25, 4];
+/** Milliseconds between questions, after those in which the thread asks without a pause. */
+const [shortestPause, longestPause] = [1, 4];
+const eager = 0.5;
+/** Part of the time that an operation has taken, which a pause may add. */
+const patience = 0.05;
 /** Bytes of an MPI_Status, at least. */
 const statusBytes = 128;
 
-const pause = (milliseconds: number): Promise<void> =>
-  new Promise((resolve) => {
-    if (milliseconds < 1) setImmediate(resolve);
-    else setTimeout(resolve, milliseconds);
+/** Waits before the next question about an operation that began at this time. */
+function pause(begin: number): Promise<void> {
+  const waited = performance.now() - begin;
+  return new Promise((resolve) => {
+    if (waited < eager) setImmediate(resolve);
+    else setTimeout(resolve, Math.min(longestPause, Math.max(shortestPause, waited * patience)));
   });
+}
+
+type Floats = Float32Array<ArrayBuffer>;
 
 function check(code: number, what: string): void {
   if (code !== 0)
@@ -48,6 +56,16 @@ function placesOf(counts: readonly number[]): {
       `An operation of MPI moves fewer than 2^31 elements, and this has ${total}.`,
     );
   return { counts: Int32Array.from(counts), starts, total };
+}
+
+/** The array for a result: the given one, or a new one of the same kind as the values. */
+function resultFor<T extends Moved>(values: T, length: number, into: T | undefined): T {
+  if (!into) return new (values.constructor as new (count: number) => T)(length);
+  if (into.length === length && into.constructor === values.constructor && into.buffer !== values.buffer) return into;
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `The array for a result has ${into.length} elements of ${into.constructor.name}; it must have ${length} of ${values.constructor.name}, in memory of its own.`,
+  );
 }
 
 class MpiCommunicator implements Communicator {
@@ -83,11 +101,12 @@ class MpiCommunicator implements Communicator {
     const [request, done, status] = [new BigInt64Array(1), new Int32Array(1), new Uint8Array(statusBytes)];
     const held = [...values, request, done, status];
     for (const value of held) if (ArrayBuffer.isView(value)) void value.buffer;
+    const begin = performance.now();
     check(start(...values, request), what);
-    for (let milliseconds = firstPause; ; milliseconds = Math.min(longestPause, milliseconds * 2)) {
+    for (;;) {
       check(this.#mpi.call.MPI_Test(request, done, status), what);
       if (done[0] !== 0) return;
-      await pause(milliseconds);
+      await pause(begin);
     }
   }
 
@@ -108,9 +127,9 @@ class MpiCommunicator implements Communicator {
       : { type: byte, bytes: values.BYTES_PER_ELEMENT };
   }
 
-  allReduce<T extends Numbers>(values: T, reduction: Reduction = 'sum'): Promise<T> {
+  allReduce<T extends Numbers>(values: T, reduction: Reduction = 'sum', into?: T): Promise<T> {
     return this.#next(async () => {
-      const out = new (values.constructor as new (length: number) => T)(values.length);
+      const out = resultFor(values, values.length, into);
       const { type } = this.#type(values);
       const { call, handles } = this.#mpi;
       const given = [values, out, values.length, type, handles[reduction], this.#handle];
@@ -120,10 +139,10 @@ class MpiCommunicator implements Communicator {
     });
   }
 
-  reduceScatter(values: Float32Array<ArrayBuffer>, counts: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
+  reduceScatter(values: Floats, counts: readonly number[], into?: Floats): Promise<Floats> {
     return this.#next(async () => {
       const places = this.#places(counts, values.length);
-      const out = new Float32Array(counts[this.rank] ?? 0);
+      const out = resultFor(values, counts[this.rank] ?? 0, into);
       const { call, handles } = this.#mpi;
       const given = [values, out, places.counts, handles.float, handles.sum, this.#handle];
       await this.#long(call.MPI_Reduce_scatter, given, 'MPI_Reduce_scatter');
@@ -131,11 +150,15 @@ class MpiCommunicator implements Communicator {
     });
   }
 
-  allGather<T extends Moved>(part: T, counts: readonly number[] = Array(this.size).fill(part.length)): Promise<T> {
+  allGather<T extends Moved>(
+    part: T,
+    counts: readonly number[] = Array(this.size).fill(part.length),
+    into?: T,
+  ): Promise<T> {
     return this.#next(async () => {
       const { type, bytes } = this.#type(part);
       const places = placesOf(counts.map((count) => count * bytes));
-      const out = new (part.constructor as new (length: number) => T)(places.total / bytes);
+      const out = resultFor(part, places.total / bytes, into);
       const { call } = this.#mpi;
       const given = [part, part.length * bytes, type, out, places.counts, places.starts, type, this.#handle];
       if (out.byteLength <= smallBytes) await this.#poll(call.MPI_Iallgatherv, given, 'MPI_Iallgatherv');

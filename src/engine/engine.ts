@@ -40,7 +40,7 @@ export interface EngineState extends AsyncDisposable {
   readonly entries: ReadonlyMap<string, { readonly dtype: DType; readonly shape: Shape }>;
   /** Copies of the named tensors, by default of all. */
   read(names?: readonly string[]): Promise<Record<string, Tensor>>;
-  /** Sets new tensors, or replaces tensors with the same type and shape. The caller may reuse the given buffers afterwards. */
+  /** Sets new tensors, or replaces tensors with the same type and shape. Copies the values before it returns its promise. */
   write(tensors: Tensors): Promise<void>;
   /**
    * Creates one flat float32 tensor, `pack`, of consecutive members: existing ones with their values, the others as

@@ -26,6 +26,19 @@ for (const length of [3, 100_003]) {
   const part = await ranks.reduceScatter(own, counts);
   assert.deepEqual(part, total.slice(start, end));
   assert.deepEqual(await ranks.allGather(part, counts), total);
+  // Into arrays of the caller's, here behind another number of the same memory.
+  const room = (count: number): Float32Array<ArrayBuffer> => new Float32Array(count + 1).fill(-1).subarray(1);
+  const [all, ownPart, whole] = [room(length), room(part.length), room(length)];
+  assert.equal(await ranks.allReduce(own, 'sum', all), all);
+  assert.equal(await ranks.reduceScatter(own, counts, ownPart), ownPart);
+  assert.equal(await ranks.allGather(ownPart, counts, whole), whole);
+  assert.deepEqual([all, ownPart, whole], [total, part, total]);
+  assert.deepEqual(
+    [all, ownPart, whole].map(({ buffer }) => new Float32Array(buffer)[0]),
+    [-1, -1, -1],
+  );
+  await assert.rejects(ranks.allReduce(own, 'sum', room(length + 1)), { code: 'invalid-argument' });
+  await assert.rejects(ranks.allReduce(own, 'sum', own), { code: 'invalid-argument' });
   const words = Uint16Array.from({ length: size * 5 }, (_, i) => 100 * rank + Math.floor(i / 5));
   const got = await ranks.allToAll(words, Array(size).fill(5));
   assert.deepEqual(

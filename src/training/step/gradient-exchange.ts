@@ -11,6 +11,7 @@ import { squareRows } from './flat-programs.ts';
 import { stateNames } from './optimiser.ts';
 import type { OuterConfig } from './outer-config.ts';
 import type { Pack } from './packs.ts';
+import { Scratch } from './scratch.ts';
 
 type Floats = Float32Array<ArrayBuffer>;
 
@@ -58,6 +59,7 @@ export class GradientExchange {
   readonly #keepPart: ((pack: string, part: Floats) => Promise<void>) | undefined;
   /** This rank's parts of sums, where gradients are divided. */
   readonly #parts = new Map<string, Floats>();
+  readonly #memory = { part: new Scratch(), whole: new Scratch() };
   #last: Promise<void> = Promise.resolve();
   #writes: Promise<void>[] = [];
 
@@ -108,16 +110,24 @@ export class GradientExchange {
     const { communicator, reduction } = this.#ranks;
     const counts = rangeCounts(values.length, communicator.size, squareRows);
     const words = reduction === 'bfloat16' ? await sumInBfloat16(communicator, values, counts) : undefined;
-    const part = words ? widened(words) : await communicator.reduceScatter(values, counts);
-    if (dividesGradients(this.#ranks)) this.#add(name, part);
-    else if (this.#keepPart) this.#writes.push(this.#keepPart(name, part));
-    else {
-      const whole = words
-        ? widened(await communicator.allGather(words, counts))
-        : await communicator.allGather(part, counts);
+    const divided = dividesGradients(this.#ranks);
+    if (divided || this.#keepPart) {
+      const part = words ? widened(words) : await communicator.reduceScatter(values, counts);
+      if (divided) this.#add(name, part);
+      else if (this.#keepPart) this.#writes.push(this.#keepPart(name, part));
+    } else {
+      const whole = words ? widened(await communicator.allGather(words, counts)) : await this.#sumWhole(values, counts);
       this.#writes.push(this.#state.write({ [stateNames.gradient(name)]: float32([whole.length], whole) }));
     }
     this.#writes.at(-1)?.catch(() => undefined);
+  }
+
+  /** The sum of a pack, until the next one: a state copies what is written to it. */
+  async #sumWhole(values: Floats, counts: readonly number[]): Promise<Floats> {
+    const { communicator } = this.#ranks;
+    const { part, whole } = this.#memory;
+    const own = await communicator.reduceScatter(values, counts, part.take(counts[communicator.rank] ?? 0));
+    return communicator.allGather(own, counts, whole.take(values.length));
   }
 
   #add(name: string, part: Floats): void {

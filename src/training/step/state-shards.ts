@@ -11,6 +11,7 @@ import { compileCopy, squareRows } from './flat-programs.ts';
 import { dividesGradients, ownRange, type PackRange, type StepRanks } from './gradient-exchange.ts';
 import { stateNames } from './optimiser.ts';
 import type { Pack } from './packs.ts';
+import { Scratch } from './scratch.ts';
 
 type Floats = Float32Array<ArrayBuffer>;
 
@@ -36,6 +37,7 @@ export class StateShards {
   readonly #packs: readonly DividedPack[];
   readonly #copy: Program;
   readonly #places = new Map<string, Place>();
+  readonly #whole = new Scratch();
 
   /** Use `divideStates`. */
   constructor(state: EngineState, packs: readonly Pack[], slots: readonly string[], ranks: StepRanks, copy: Program) {
@@ -108,7 +110,8 @@ export class StateShards {
   }
 
   async #gather({ name, counts }: DividedPack, part: Floats): Promise<void> {
-    const whole = await this.#communicator.allGather(part, counts);
+    const length = elementCount(this.#state.entries.get(name)?.shape ?? []);
+    const whole = await this.#communicator.allGather(part, counts, this.#whole.take(length));
     await this.#state.write({ [name]: float32([whole.length], whole) });
   }
 
