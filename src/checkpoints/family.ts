@@ -4,11 +4,14 @@
  * (loaders/single_file_utils.py).
  */
 
+import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
+import { isEmbedding } from './embedding-file.ts';
+import { type FileKind, fileKinds, kindsWithLoras, lateKinds, steers } from './file-kinds.ts';
 import { familyOfLora, isLora } from './lora-family.ts';
-import { type ModelFamily, modelFamily } from './model-families.ts';
-import { otherFamilies } from './other-families.ts';
+import { familyOfContext, familyOfEmbedding, type ModelFamily, modelFamilies, modelFamily } from './model-families.ts';
+import { type NameMarks, nameMarks } from './name-marks.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 
 type Entries = ReadonlyMap<string, WeightEntry>;
@@ -24,106 +27,101 @@ export interface Family {
   readonly isSupported: boolean;
 }
 
-interface Row extends Family {
-  readonly matches: (names: Names) => boolean;
-}
-
-interface Names {
-  /** Whether a name begins so. */
-  begins(prefix: string): boolean;
-  /** Whether a name holds this. */
-  holds(part: string): boolean;
-  readonly entries: Entries;
-}
-
-const steers = 'It steers a model and makes no pictures alone.';
 const onlyV1 = 'This program makes pictures with Stable Diffusion v1 and v2, SDXL and models of latent diffusion.';
-const other = (id: string, name: string, matches: Row['matches'], advice = onlyV1): Row => ({
+
+/** What the rows look at. */
+interface Facts {
+  readonly entries: Entries;
+  readonly marks: NameMarks;
+  readonly isLora: boolean;
+  readonly loraFamily: ModelFamily | undefined;
+  readonly isEmbedding: boolean;
+}
+
+interface Row extends Family {
+  readonly matches: (facts: Facts) => boolean;
+}
+
+const rowOf = ({ id, name, use = onlyV1, marks }: FileKind): Row => ({
   id,
   name,
-  advice,
-  matches,
+  advice: use,
   isSupported: false,
+  matches: (facts) => marks.some((mark) => facts.marks.has(mark)),
 });
 
-const lora = (id: string, family: ModelFamily['id'] | undefined, advice: string, isSupported = true): Row => ({
-  id,
-  name: family === undefined ? 'a LoRA' : `a LoRA for ${modelFamily(family).name}`,
-  advice,
-  isSupported,
-  matches: ({ entries }) => isLora(entries) && (family === undefined || familyOfLora({ entries })?.id === family),
+const lora = (family: ModelFamily): Row => ({
+  id: `lora-${family.id}`,
+  name: `a LoRA for ${family.name}`,
+  advice: family.isRun ? `Give it with --lora, together with ${family.model}.` : onlyV1,
+  isSupported: family.isRun,
+  matches: ({ loraFamily }) => loraFamily?.id === family.id,
+});
+
+const embedding = (family: ModelFamily): Row => ({
+  id: `embedding-${family.id}`,
+  name: `a textual inversion for ${family.name}`,
+  advice: family.isRun ? `Give it with --embedding, together with ${family.model}.` : onlyV1,
+  isSupported: family.isRun,
+  matches: ({ isEmbedding, entries }) => isEmbedding && familyOfEmbedding({ entries })?.id === family.id,
 });
 
 /** In the order in which they are tried: what is more particular comes first. */
 const families: readonly Row[] = [
-  lora('lora-flux', 'flux', onlyV1, false),
-  lora('lora-sd3', 'sd3', onlyV1, false),
-  lora('lora-sdxl-refiner', 'sdxl-refiner', 'Give it with --lora, together with an SDXL refiner.'),
-  lora('lora-sdxl', 'sdxl', 'Give it with --lora, together with an SDXL model.'),
-  lora('lora-sd2', 'sd2', 'Give it with --lora, together with a Stable Diffusion 2 model.'),
-  lora('lora', undefined, 'Give it with --lora, together with a model.'),
-  other(
-    'controlnet-flux',
-    'a ControlNet for Flux',
-    (n) => n.holds('controlnet_x_embedder.') || n.begins('controlnet_double_blocks.'),
-  ),
-  other(
-    'controlnet-sd3',
-    'a ControlNet for Stable Diffusion 3',
-    (n) => n.begins('pos_embed_input.') || (n.begins('controlnet_blocks.') && n.holds('transformer_blocks.')),
-  ),
-  other('ip-adapter-flux', 'an IP-Adapter for Flux', (n) => n.holds('ip_adapter_double_stream')),
-  ...otherFamilies.map(({ id, name, use, holds }) => other(id, name, (n) => holds.some((part) => n.holds(part)), use)),
-  other('sd3', 'a Stable Diffusion 3 model', (n) => n.holds('joint_blocks.')),
-  other('flux', 'a Flux model', (n) => n.holds('double_blocks.') && n.holds('single_blocks.')),
-  other('pixart', 'a PixArt or DiT model', (n) => n.holds('scale_shift_table') || n.holds('adaLN_modulation')),
-  other(
-    'controlnet',
-    'a ControlNet',
-    (n) => n.begins('control_model.') || n.begins('controlnet_cond_embedding.') || n.begins('input_hint_block.'),
-    steers,
-  ),
-  other(
-    't2i-adapter',
-    'a T2I-Adapter',
-    (n) => n.begins('adapter.') || (n.begins('conv_in.') && n.begins('body.0.resnets.')),
-    steers,
-  ),
-  other('gligen', 'the networks of GLIGEN', (n) => n.begins('position_net.'), steers),
-  other('ip-adapter', 'an IP-Adapter', (n) => n.begins('ip_adapter.') || n.begins('image_proj.'), steers),
-  other(
-    'upscaler',
-    'an ESRGAN upscaler',
-    (n) => (n.begins('body.') && n.holds('.rdb1.')) || n.holds('.RDB1.') || n.begins('model.1.sub.'),
-    'Enlarge pictures with it: sd upscale.',
-  ),
-  other(
-    'upscaler-swinir',
-    'a SwinIR, DAT or HAT upscaler',
-    (n) => n.begins('conv_after_body.') || n.holds('.residual_group.blocks.'),
-    'It enlarges pictures and makes none.',
-  ),
-  other(
-    'motion',
-    'a motion module (AnimateDiff)',
-    (n) => n.holds('motion_modules.'),
-    'It moves pictures and makes none alone.',
-  ),
-  other(
-    'hypernetwork',
-    'a hypernetwork',
-    ({ entries }) => [...entries.keys()].every((name) => /^\d{1,6}\/[01]\/linear/.test(name)) && entries.size > 0,
-    'It changes a model and makes no pictures alone: name it in a prompt, <hypernet:NAME:1>.',
-  ),
+  ...kindsWithLoras.map(rowOf),
+  // Stable Diffusion 1 is the family of LoRAs that name none.
+  ...modelFamilies.filter(({ id }) => id !== 'sd1').map(lora),
+  {
+    id: 'lora',
+    name: 'a LoRA',
+    advice: 'Give it with --lora, together with a model.',
+    isSupported: true,
+    matches: (facts) => facts.isLora,
+  },
+  ...(['sd1', 'sd2', 'sdxl', 'sd3', 'flux'] as const).map(modelFamily).map(embedding),
+  {
+    id: 'embedding',
+    name: 'a textual inversion',
+    advice: 'Give it with --embedding, together with a model.',
+    isSupported: true,
+    matches: ({ isEmbedding }) => isEmbedding,
+  },
+  ...fileKinds.map(rowOf),
+  {
+    id: 'hypernetwork',
+    name: 'a hypernetwork',
+    advice: 'It changes a model and makes no pictures alone: name it in a prompt, <hypernet:NAME:1>.',
+    isSupported: false,
+    matches: ({ entries }) =>
+      [...entries.keys()].every((name) => /^\d{1,6}\/[01]\/linear/.test(name)) && entries.size > 0,
+  },
 ];
+const unrecognised: readonly Row[] = lateKinds.map(rowOf);
 
 /** What a file is, where it is one of the families above; undefined for models that this program loads, and for what it does not know. */
 export function familyOf(entries: Entries): Family | undefined {
-  const names = namesOf(entries);
-  return families.find(({ matches }) => matches(names));
+  return firstOf(families, entries);
 }
 
-/** What a single network that was recognised is, where it was given as a whole model. */
+/** What a file is in which no network was recognised; undefined for what is not known. */
+export function familyOfUnrecognised(entries: Entries): Family | undefined {
+  const found = firstOf([...families, ...unrecognised], entries);
+  return found?.id === 'vae' ? familyOfNetwork({ entries }, 'kl') : found;
+}
+
+function firstOf(rows: readonly Row[], entries: Entries): Family | undefined {
+  const lora = isLora(entries);
+  const facts: Facts = {
+    entries,
+    marks: nameMarks(entries.keys()),
+    isLora: lora,
+    loraFamily: lora ? familyOfLora({ entries }) : undefined,
+    isEmbedding: isEmbedding(entries),
+  };
+  return rows.find(({ matches }) => matches(facts));
+}
+
+/** What a single network that was recognised is, where it was given as a whole model: the name, and what to do with it. */
 const lone: Readonly<Partial<Record<NetworkConfig['kind'], readonly [name: string, advice: string]>>> = {
   kl: ['an autoencoder (VAE) alone', 'Give it with --vae, together with a model.'],
   vq: ['an autoencoder (VQ) alone', 'Give it with --vae, together with a model.'],
@@ -133,14 +131,53 @@ const lone: Readonly<Partial<Record<NetworkConfig['kind'], readonly [name: strin
   ],
   lucid_unet: ['a model of denoising-diffusion-pytorch', 'Its pictures come from sd sample.'],
   clip_text: ["CLIP's text encoder alone", 'Give it with --text-encoder, together with a UNet.'],
+  bert: ["latent-diffusion's text encoder alone", 'It belongs to a model of latent diffusion.'],
+  t5_encoder: lateUse('text-t5'),
   taesd: ['a TAESD autoencoder', 'Give it with --taesd, for previews.'],
-  safety_checker: ['a safety checker alone', onlyV1],
-  clip_vision: ["CLIP's image encoder alone", onlyV1],
+  safety_checker: ['a safety checker alone', 'It belongs into the folder of a model, safety_checker/.'],
+  clip_vision: lateUse('vision-clip'),
+  openai_clip: ["OpenAI's CLIP", 'It measures pictures against texts: sd eval guidance --clip.'],
   controlnet: ['a ControlNet', steers],
   t2i_adapter: ['a T2I-Adapter', steers],
-  ip_adapter: ['an IP-Adapter', steers],
+  t2i_style: ['a style adapter (T2I-Adapter)', steers],
+  ip_adapter: ['an IP-Adapter', 'Give it with --ip-adapter, together with a model.'],
   gligen: ['the networks of GLIGEN', steers],
 };
+
+/** The family of a whole model, by the width of its context; undefined for others. */
+export function familyOfCheckpoint({ unet_config: unet }: LatentDiffusionConfig): Family | undefined {
+  const family = unet.kind === 'unet' ? familyOfContext(unet.context_dim) : undefined;
+  return family && { id: family.id, name: family.model, advice: 'Make pictures with it: --model.', isSupported: true };
+}
+
+/** Autoencoders of other families have the layers of this program's, and latents of more channels. */
+const otherLatents: Readonly<Record<number, readonly [name: string, advice: string]>> = {
+  16: [
+    'an autoencoder (VAE) of Stable Diffusion 3 or Flux',
+    'Its latents have 16 channels, and those of the models that this program runs 4.',
+  ],
+  32: [
+    'an autoencoder (VAE) of Flux 2',
+    'Its latents have 32 channels, and those of the models that this program runs 4.',
+  ],
+};
+
+const decoderInput = /(?:^|\.)decoder\.(?:conv_in|layers\.0|1)\.weight$/;
+
+/** What a file with one network is, by its kind and by the channels of its latents. */
+export function familyOfNetwork(
+  { entries }: Pick<WeightSource, 'entries'>,
+  kind: NetworkConfig['kind'],
+): Family | undefined {
+  const channels = [...entries].find(([name]) => decoderInput.test(name))?.[1].shape[1] ?? 0;
+  const [name, advice] = (kind === 'kl' ? otherLatents[channels] : undefined) ?? lone[kind] ?? [];
+  return name === undefined || advice === undefined ? undefined : { id: kind, name, advice, isSupported: true };
+}
+
+function lateUse(id: string): readonly [name: string, advice: string] {
+  const { name = '', use = '' } = lateKinds.find((kind) => kind.id === id) ?? {};
+  return [name, use];
+}
 
 /** The error for a file that was opened as a whole model and is something else that is known; undefined for what is not known. */
 export function notAModel(
@@ -148,22 +185,16 @@ export function notAModel(
   kind?: NetworkConfig['kind'],
   cause?: StableDiffusionError,
 ): StableDiffusionError | undefined {
-  const family = familyOf(source.entries);
-  const [name, advice] = family ? [family.name, family.advice] : ((kind && lone[kind]) ?? []);
-  if (name === undefined) return undefined;
+  const family =
+    familyOf(source.entries) ??
+    (kind && familyOfNetwork(source, kind)) ??
+    (cause?.details['groups'] ? familyOfUnrecognised(source.entries) : undefined);
+  if (!family) return undefined;
+  const { id, name, advice } = family;
   const groups = cause?.details['groups'];
   const evidence = groups ? ` (it has ${Object.keys(groups).slice(0, 4).join(', ')})` : '';
   return new StableDiffusionError('model-unknown', `${source.label} is ${name}${evidence}. ${advice}`, {
     cause,
-    details: { family: family?.id ?? kind },
+    details: { family: id },
   });
-}
-
-function namesOf(entries: Entries): Names {
-  const all = [...entries.keys()];
-  return {
-    begins: (prefix) => all.some((name) => name.startsWith(prefix)),
-    holds: (part) => all.some((name) => name.includes(part)),
-    entries,
-  };
 }

@@ -10,7 +10,7 @@ import { StableDiffusionError } from '../errors.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
 
 export interface ModelFamily {
-  readonly id: 'sd1' | 'sd2' | 'sdxl' | 'sdxl-refiner' | 'sd3' | 'flux';
+  readonly id: 'sd1' | 'sd2' | 'sdxl' | 'sdxl-refiner' | 'sd3' | 'flux' | OtherFamilyId;
   /** `Stable Diffusion 1`. */
   readonly name: string;
   /** With its article: `a Stable Diffusion 1 model`. */
@@ -18,19 +18,54 @@ export interface ModelFamily {
   /** Width of the context of its UNet's cross attention; absent for families without a UNet. */
   readonly context?: number;
   /** Families of one value share the latents of their autoencoders. */
-  readonly latents: 'sd' | 'sdxl' | 'sd3' | 'flux';
+  readonly latents: 'sd' | 'sdxl' | 'sd3' | 'flux' | 'other';
+  /** Whether this program makes pictures with its models. */
+  readonly isRun: boolean;
   /** What the metadata of a file says of its family. */
   readonly metadata: RegExp;
 }
 
+/** Families that this program does not run, whose LoRAs people have. */
+type OtherFamilyId =
+  | 'chroma'
+  | 'wan'
+  | 'qwen-image'
+  | 'hunyuan-video'
+  | 'ltx-video'
+  | 'lumina'
+  | 'hidream'
+  | 'pixart'
+  | 'auraflow'
+  | 'cascade';
+
+const other = (id: OtherFamilyId, name: string, metadata: RegExp): ModelFamily => ({
+  id,
+  name,
+  model: `${/^(Aura|LTX)/.test(name) ? 'an' : 'a'} ${name} model`,
+  latents: 'other',
+  isRun: false,
+  metadata,
+});
+
 /** In the order in which metadata is compared: what is more particular comes first. */
 export const modelFamilies: readonly ModelFamily[] = [
-  { id: 'flux', name: 'Flux', model: 'a Flux model', latents: 'flux', metadata: /^flux/i },
+  other('chroma', 'Chroma', /^chroma/i),
+  other('wan', 'Wan', /^wan/i),
+  other('qwen-image', 'Qwen-Image', /^qwen/i),
+  other('hunyuan-video', 'HunyuanVideo', /^hunyuan-?video/i),
+  other('ltx-video', 'LTX-Video', /^ltx/i),
+  other('lumina', 'Lumina or Z-Image', /^(lumina|z-?image)/i),
+  other('hidream', 'HiDream', /^hidream/i),
+  other('pixart', 'PixArt', /^pixart/i),
+  other('auraflow', 'AuraFlow', /^auraflow/i),
+  other('cascade', 'Stable Cascade', /^stable-cascade/i),
+  { id: 'flux', name: 'Flux', model: 'a Flux model', latents: 'flux', isRun: false, metadata: /^flux/i },
   {
     id: 'sd3',
     name: 'Stable Diffusion 3',
     model: 'a Stable Diffusion 3 model',
     latents: 'sd3',
+    isRun: false,
     metadata: /^(stable-diffusion-v?3|sd3)/i,
   },
   {
@@ -39,6 +74,7 @@ export const modelFamilies: readonly ModelFamily[] = [
     model: 'an SDXL refiner',
     context: 1280,
     latents: 'sdxl',
+    isRun: true,
     metadata: /^(stable-diffusion-xl-v1-refiner|sdxl_refiner)/i,
   },
   {
@@ -47,6 +83,7 @@ export const modelFamilies: readonly ModelFamily[] = [
     model: 'an SDXL model',
     context: 2048,
     latents: 'sdxl',
+    isRun: true,
     metadata: /^(stable-diffusion-xl|sdxl)/i,
   },
   {
@@ -55,6 +92,7 @@ export const modelFamilies: readonly ModelFamily[] = [
     model: 'a Stable Diffusion 2 model',
     context: 1024,
     latents: 'sd',
+    isRun: true,
     metadata: /^(stable-diffusion-v2|sd_v2)/i,
   },
   {
@@ -63,6 +101,7 @@ export const modelFamilies: readonly ModelFamily[] = [
     model: 'a Stable Diffusion 1 model',
     context: 768,
     latents: 'sd',
+    isRun: true,
     metadata: /^(stable-diffusion-v1|sd_v1)/i,
   },
 ];
@@ -127,7 +166,7 @@ export function familyInMetadata(metadata: ReadonlyMap<string, MetadataValue> | 
 }
 
 /** The family of a textual inversion: by the names of its tensors where it has one for each encoder, else by its width. */
-export function familyOfEmbedding({ entries }: WeightSource): ModelFamily | undefined {
+export function familyOfEmbedding({ entries }: Pick<WeightSource, 'entries'>): ModelFamily | undefined {
   if (entries.has('t5xxl')) return modelFamily(entries.has('clip_g') ? 'sd3' : 'flux');
   if (entries.has('clip_g')) return modelFamily('sdxl');
   const widths = new Set([...entries.values()].map(({ shape }) => shape.at(-1)));

@@ -1,6 +1,7 @@
 /** Commands that make one picture of each given one: where the results go, and the loop over them. */
 
 import { join, parse } from 'node:path';
+import { StableDiffusionError } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import { openImage, saveImageFile } from '../pipelines/image-files-node.ts';
 import type { CliContext } from './command.ts';
@@ -44,7 +45,10 @@ export interface Changed {
   readonly remark?: string;
 }
 
-/** Changes each picture, writes the result and prints its path. `onStep` of the change shows the progress. */
+/**
+ * Changes each picture, writes the result and prints its path. `onStep` of the change shows the progress. A picture of several that cannot be
+ * read is passed over with a warning; after the others that is an error.
+ */
 export async function changePictures(
   { out, err, now, signal }: CliContext,
   pictures: readonly string[],
@@ -53,13 +57,34 @@ export async function changePictures(
 ): Promise<void> {
   const paths = resultPaths(pictures, where);
   const progress = createProgress(err, now, false);
+  const unreadable: StableDiffusionError[] = [];
   for (const [i, picture] of pictures.entries()) {
     const path = paths[i] as string;
+    const opened = await openImage(picture).catch(unlessAborted);
+    if (opened instanceof StableDiffusionError) {
+      unreadable.push(opened);
+      if (pictures.length > 1) err.write(`warning: ${opened.message} It is passed over.\n`);
+      continue;
+    }
     const onStep = (done: number, count: number): void => progress.step(picture, done, count);
-    const { image, facts, remark } = await change(await openImage(picture), onStep);
+    const { image, facts, remark } = await change(opened, onStep);
     progress.clear();
     await saveImageFile(path, image, { signal });
     const line = [path, ...(remark === undefined ? [] : [`(${remark})`])].join(' ');
     out.write(json ? `${JSON.stringify({ path, ...facts })}\n` : `${line}\n`);
   }
+  const [first] = unreadable;
+  if (first && pictures.length === 1) throw first;
+  if (first)
+    throw new StableDiffusionError(
+      first.code,
+      `${unreadable.length} of ${pictures.length} pictures could not be read; the others are done.`,
+      { cause: first },
+    );
+}
+
+/** The error of a picture; that of a cancelled command, and of a bug, is thrown. */
+function unlessAborted(error: unknown): StableDiffusionError {
+  if (!(error instanceof StableDiffusionError) || error.code === 'aborted') throw error;
+  return error;
 }

@@ -1,7 +1,7 @@
 /** LoRAs and embeddings as `sd inspect` sees them: recognised by the names of their tensors, and whether they would load. */
 
 import { StableDiffusionError } from '../errors.ts';
-import type { Shape } from '../tensor/tensor.ts';
+import { isEmbedding } from '../checkpoints/embedding-file.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** Files that modify a model without being one (LoRAs, embeddings), recognised by tensor names. */
@@ -15,15 +15,7 @@ export function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefi
     )
   )
     return 'lora';
-  const vectors = [...source.entries.values()].every(({ shape }) => isVectors(shape));
-  if (names.length > 0 && names.some((name) => name.startsWith('string_to_param/'))) return 'embedding';
-  if (
-    names.length > 0 &&
-    names.length <= 2 &&
-    vectors &&
-    names.every((name) => /^(emb_params|string_to_param[./].*|clip_[lg]|<.*>|\*)$/.test(name))
-  )
-    return 'embedding';
+  if (isEmbedding(source.entries)) return 'embedding';
   return undefined;
 }
 
@@ -47,8 +39,4 @@ export async function adapterProblem(source: WeightSource, kind: 'lora' | 'embed
     if (error instanceof StableDiffusionError) return error.message;
     throw error;
   }
-}
-
-function isVectors(shape: Shape): boolean {
-  return shape.length === 1 || shape.length === 2;
 }

@@ -9,7 +9,13 @@ import { fileError } from '../files/byte-source-node.ts';
 import { openRegular } from '../files/open-node.ts';
 import { networkConfigs } from '../checkpoints/checkpoint-networks.ts';
 import { type Checkpoint, isCheckpoint } from '../checkpoints/checkpoint.ts';
-import { type Family, familyOf } from '../checkpoints/family.ts';
+import {
+  type Family,
+  familyOf,
+  familyOfCheckpoint,
+  familyOfNetwork,
+  familyOfUnrecognised,
+} from '../checkpoints/family.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
 import { splitFilesIn } from '../checkpoints/split-files-node.ts';
 import { putTogether } from '../checkpoints/put-together.ts';
@@ -35,8 +41,8 @@ export interface Inspection {
   readonly bytes: number;
   /** The kind of the file or folder as a whole. */
   readonly kind: 'checkpoint' | 'network' | 'lora' | 'embedding' | 'tensors';
-  /** What kind of file it is, where that is known and it is not a model of this program. */
-  readonly family?: Family;
+  /** What kind of file it is, where that is known. */
+  readonly family?: Family | undefined;
   readonly layout?: string;
   /** For a checkpoint: what it is conditioned on. */
   readonly task?: Checkpoint['kind'];
@@ -161,8 +167,12 @@ async function inspectAlone(
   const adapter = adapterKind(source);
   if (typeof found === 'string' || adapter) {
     const problem = adapter && (await adapterProblem(source, adapter));
+    const family = familyOfUnrecognised(source.entries);
+    if (family && !adapter)
+      return { ...common, kind: 'tensors', family, loads: false, parts: [], unused: [], assumed: [] };
     return {
       ...common,
+      ...(family ? { family } : {}),
       kind: adapter ?? 'tensors',
       loads: problem === undefined,
       ...(problem === undefined ? {} : { problem }),
@@ -177,6 +187,7 @@ async function inspectAlone(
     ...common,
     ...(options.quantised ? await quantisedNetworks([[part, found.source]], options.signal) : {}),
     kind: 'network',
+    family: familyOfNetwork(source, found.config.kind),
     layout: found.layout,
     loads: part.fits,
     parts: [part],
@@ -214,6 +225,7 @@ async function inspectCheckpoint(
         ...common,
         ...(options.quantised ? await quantisedNetworks(read, options.signal) : {}),
         kind: 'checkpoint',
+        family: familyOfCheckpoint(config),
         layout,
         task: kind,
         ema,

@@ -27,7 +27,7 @@ const families: Readonly<Record<string, Readonly<Record<string, readonly number[
     'single_blocks.0.x': [1],
     'txt_in.individual_token_refiner.blocks.0.x': [1],
   },
-  'qwen-image': { 'transformer_blocks.0.attn.add_q_proj.weight': [1, 1] },
+  'qwen-image': { 'transformer_blocks.0.attn.add_q_proj.weight': [1, 1], 'transformer_blocks.0.txt_mlp.net.2.x': [1] },
   wan: { 'blocks.0.self_attn.q.weight': [1, 1], 'head.modulation': [1, 2, 1] },
   svd: { 'model.diffusion_model.input_blocks.1.1.time_mixer.mix_factor': [1] },
   controlnet: { 'control_model.input_blocks.0.0.weight': [320, 4, 3, 3] },

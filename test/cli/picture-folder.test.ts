@@ -1,4 +1,4 @@
-/** `sd img2img` of a folder of pictures. */
+/** Commands with several pictures. */
 
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -38,4 +38,21 @@ test('a folder without pictures is an error', async (context) => {
   const { code, err } = await sd(['img2img', 'a cat', '--init-img', folder]);
   assert.equal(code, 2);
   assert.match(err, /has no pictures/);
+});
+
+test('a picture of several that cannot be read is passed over and named; the others are made', async (context) => {
+  const folder = temporaryFolder(context);
+  const [bad, good] = [join(folder, 'bad.png'), join(folder, 'good.png')];
+  writeFileSync(bad, '');
+  copyFileSync(picture, good);
+  const { code, out, err } = await sd(['preprocess', 'canny', bad, join(folder, 'gone.png'), good, '--outdir', folder]);
+  assert.equal(code, 1);
+  assert.equal(out, `${join(folder, 'good-canny.png')}\n`);
+  assert.match(err, /^warning: .*bad\.png: The image file is empty\..*\nwarning: .*gone\.png does not exist\./);
+  assert.match(err, /2 of 3 pictures could not be read; the others are done\. \[file-corrupt\]/);
+  const alone = await sd(['preprocess', 'canny', bad, '--outdir', folder]);
+  assert.deepEqual(
+    [alone.code, alone.err],
+    [1, `sd: ${bad}: The image file is empty. Give a PNG, JPEG, WebP or GIF image. [file-corrupt]\n`],
+  );
 });

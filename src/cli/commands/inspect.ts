@@ -87,8 +87,11 @@ function print(out: TextOutput, found: Inspection): void {
   }
   if (found.note !== undefined) out.write(`  no known network: ${found.note}\n`);
   if (found.family) {
-    out.write(`  This is ${found.family.name}. ${found.family.advice}\n  it does NOT load as a model\n`);
-    return;
+    out.write(`  This is ${found.family.name}. ${found.family.advice}\n`);
+    if (found.kind === 'tensors') {
+      out.write('  it does NOT load as a model\n');
+      return;
+    }
   }
   if (found.problem !== undefined) out.write(`  it does NOT load: ${found.problem}\n`);
   else if (found.kind === 'tensors') out.write('  it can be read; it is not a model\n');
@@ -111,7 +114,8 @@ function printPicture(out: TextOutput, { path, format, width, height, parameters
 }
 
 function errorOf(path: string, { family, problem }: Inspection): { readonly code: string; readonly message: string } {
-  if (family) return { code: 'model-unknown', message: `${path} is ${family.name}. ${family.advice}` };
+  if (family && !family.isSupported)
+    return { code: 'model-unknown', message: `${path} is ${family.name}. ${family.advice}` };
   return { code: 'weights-mismatch', message: problem ?? `${path} does not fit its networks.` };
 }
 
@@ -152,7 +156,7 @@ export const inspect = defineCommand({
     }
     if (values.quantised && !found.quantised?.length)
       throw new UsageError(`${path} has no network whose layers could be in int8: --quantised shows those of a model.`);
-    if (found.family && !found.family.isSupported) return exitCodes.notAModel;
+    if (found.family && (!found.family.isSupported || found.kind === 'tensors')) return exitCodes.notAModel;
     return found.loads ? exitCodes.ok : exitCodes.failure;
   },
 });

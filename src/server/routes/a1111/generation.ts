@@ -144,8 +144,8 @@ export function sharedDraft(
     sampler,
     schedule,
     guidanceScale: body.cfg_scale ?? 7,
-    seamless: body.tiling === true || overrides['tiling'] === true ? 'both' : undefined,
-    tokenMerging: tokenMergingOf(overrides),
+    seamless: body.tiling === true || options['tiling'] === true ? 'both' : undefined,
+    tokenMerging: tokenMergingOf(options, overrides, task),
     colorCorrection: task !== 'txt2img' && options['img2img_color_correction'] === true ? true : undefined,
     ...refinerOf(body),
     restoreFaces: facesOf(context, body, options).restoreFaces,
@@ -170,9 +170,15 @@ export function sharedDraft(
   };
 }
 
-/** A1111's option `token_merging_ratio`; 0 is off. Throws `invalid-argument` beyond 0 to 0.9, A1111's own bounds. */
-function tokenMergingOf(overrides: Readonly<Record<string, unknown>>): number | undefined {
-  const ratio = Number(overrides['token_merging_ratio'] ?? 0);
+/** A1111's options `token_merging_ratio` and `token_merging_ratio_img2img`, which gives way to a request's own ratio; 0 is off. Throws `invalid-argument` beyond 0 to 0.9, A1111's own bounds. */
+function tokenMergingOf(
+  options: Options,
+  overrides: Readonly<Record<string, unknown>>,
+  task: JobDraft['task'],
+): number | undefined {
+  const own = Number(options['token_merging_ratio']);
+  const fromImage = task === 'txt2img' ? 0 : Number(options['token_merging_ratio_img2img']);
+  const ratio = (overrides['token_merging_ratio'] ? own : 0) || fromImage || own;
   if (!(ratio >= 0 && ratio <= 0.9))
     throw invalidField(['body', 'override_settings', 'token_merging_ratio'], 'ensure this value is from 0 to 0.9');
   return ratio === 0 ? undefined : ratio;

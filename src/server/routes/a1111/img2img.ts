@@ -11,6 +11,7 @@ import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
 import { answerGeneration, draftsWith, sharedDraft } from './generation.ts';
+import { requestOptions } from './request-options.ts';
 import { chosenScript } from './scripts/index.ts';
 import { softInpaintingIn } from './soft-inpainting.ts';
 import { withStyles } from './prompt-styles.ts';
@@ -84,11 +85,13 @@ function imageToImageDraft(
   { images, mask }: StoredPictures,
 ): JobDraft {
   const draft = sharedDraft(context, owner, body, mask ? 'inpaint' : 'img2img');
+  const options = requestOptions(context, owner, body.override_settings ?? {});
   // Mode 3 enlarges the latent instead of the picture.
   const resizeMode = body.resize_mode === 3 ? 'stretch' : pick(resizeModes, body.resize_mode ?? 0, 'resize_mode');
   return {
     ...draft,
     strength: body.denoising_strength ?? 0.75,
+    ...(options['img2img_fix_steps'] === true ? { strengthRule: 'all' } : {}),
     image: images[0],
     // As there, each picture of the batch starts from its own.
     ...(images.length > 1 ? { images, batchSize: images.length } : {}),

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import type { ServerContext } from '../../context.ts';
 import type { OptionValue } from '../../options-store.ts';
 import { boolean, float, floatWithin, integer, list, text } from './pydantic.ts';
+import { unusedOptions } from './unused-options.ts';
 
 interface OptionRow {
   readonly schema: z.ZodType;
@@ -24,6 +25,13 @@ const several = (value: readonly string[]): OptionRow => ({
   ),
   value,
 });
+
+/** The row of a default value. */
+function rowOf(value: OptionValue): OptionRow {
+  if (typeof value === 'boolean') return flag(value);
+  if (typeof value === 'number') return number(value);
+  return words(String(value));
+}
 
 /** Name and default value (A1111's, except for the seed source: see docs/reference/server-api.md). */
 export const optionTable: Readonly<Record<string, OptionRow>> = {
@@ -54,10 +62,8 @@ export const optionTable: Readonly<Record<string, OptionRow>> = {
   return_mask: flag(false),
   return_mask_composite: flag(false),
   img2img_color_correction: flag(false),
-  img2img_background_color: words('#ffffff'),
-  initial_noise_multiplier: number(1),
-  inpainting_mask_weight: number(1),
-  sd_lora: words('None'),
+  img2img_fix_steps: flag(false),
+  tiling: flag(false),
   lora_preferred_name: words('Alias from file'),
   sd_hypernetwork: words('None'),
   face_restoration: flag(false),
@@ -70,7 +76,7 @@ export const optionTable: Readonly<Record<string, OptionRow>> = {
   enable_emphasis: flag(true),
   upcast_attn: flag(false),
   token_merging_ratio: number(0),
-  sgm_noise_multiplier: flag(false),
+  token_merging_ratio_img2img: number(0),
   sd_checkpoints_limit: whole(1),
   sd_checkpoint_cache: whole(0),
   memmon_poll_rate: whole(8),
@@ -81,6 +87,7 @@ export const optionTable: Readonly<Record<string, OptionRow>> = {
   outdir_samples: words(''),
   outdir_txt2img_samples: words(''),
   outdir_img2img_samples: words(''),
+  ...Object.fromEntries(Object.entries(unusedOptions).map(([name, value]) => [name, rowOf(value)])),
 };
 
 /** All options of a caller; the model by its title, as there. */
