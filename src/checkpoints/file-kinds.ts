@@ -19,10 +19,11 @@ export interface FileKind {
 }
 
 export const steers = 'Give it with --control, together with a model.';
+const listed = (models: readonly string[]): string => models.join(', ').replace(/, ([^,]*)$/, ' and $1');
 const prompts = (...models: readonly string[]): string =>
-  `It reads prompts for ${models.join(', ')}, which this program does not run.`;
+  `It reads prompts for ${listed(models)}, which this program does not run.`;
 const latents = (...models: readonly string[]): string =>
-  `It encodes pictures for ${models.join(', ')}, which this program does not run.`;
+  `It encodes pictures for ${listed(models)}, which this program does not run.`;
 const enlarges = 'Enlarge pictures with it: sd upscale.';
 const otherUpscaler = 'It enlarges pictures, with an architecture that sd upscale does not have.';
 const maps = 'Draw maps for control networks with it: sd preprocess --model.';

@@ -16,6 +16,10 @@ export interface OpenWeightsOptions {
 
 const maximumIndex = 64 * 2 ** 20;
 
+/** Files and folders of other programs' weights. */
+const foreignWeights =
+  /\.(?:onnx|engine|trt|mlmodelc|mlpackage|msgpack|h5|tflite)$|^openvino_.*\.xml$|^Manifest\.json$/;
+
 /** The base names of diffusers, transformers and PyTorch, in search order, and the file extensions, best first. */
 const baseNames = ['diffusion_pytorch_model', 'model', 'pytorch_model', 'open_clip_model'];
 const endings = ['safetensors', 'bin'];
@@ -76,6 +80,12 @@ async function chooseFile(folder: string, variant: string | undefined): Promise<
     const [only, ...others] = weights;
     if (only !== undefined && others.length === 0) return only;
   }
+  const foreign = names.filter((name) => foreignWeights.test(name)).sort();
+  if (weights.length === 0 && (foreign.length > 0 || foreignWeights.test(folder)))
+    throw new StableDiffusionError(
+      'file-unsupported',
+      `${folder} holds a model of ONNX, OpenVINO, TensorRT, Core ML, Flax or TensorFlow${foreign.length > 0 ? ` (${foreign.slice(0, 3).join(', ')})` : ''}, which is not supported; get the weights as .safetensors.`,
+    );
   throw new StableDiffusionError(
     'file-not-found',
     `${folder} holds no weights${variant === undefined ? '' : ` of the variant ${variant}`} as diffusers names them (${baseNames[0]}.safetensors, model.safetensors, …). ${
