@@ -65,7 +65,7 @@ export async function linkBlob(blob: string, path: string): Promise<void> {
 }
 
 export interface KeptModel {
-  /** `ORG/NAME`. */
+  /** `ORG/NAME`, or `NAME`. */
   readonly repository: string;
   readonly folder: string;
   /** Bytes on the disk. */
@@ -82,8 +82,9 @@ export interface KeptModel {
 export async function keptModels(cache: string): Promise<KeptModel[]> {
   const kept: KeptModel[] = [];
   for (const name of (await namesIn(cache)).sort()) {
-    const [, org, model] = name.startsWith('models--') ? name.split('--') : [];
-    if (org === undefined || model === undefined) continue;
+    // Models from before organisations have one part.
+    const [kind, ...parts] = name.split('--');
+    if (kind !== 'models' || parts.length === 0 || parts.length > 2) continue;
     const folder = join(cache, name);
     const refs = await refsIn(join(folder, 'refs'));
     const revisions = [];
@@ -95,7 +96,7 @@ export async function keptModels(cache: string): Promise<KeptModel[]> {
       });
     let bytes = 0;
     for (const blob of await namesIn(join(folder, 'blobs'))) bytes += await sizeAt(join(folder, 'blobs', blob));
-    kept.push({ repository: `${org}/${model}`, folder, bytes, revisions });
+    kept.push({ repository: parts.join('/'), folder, bytes, revisions });
   }
   return kept;
 }

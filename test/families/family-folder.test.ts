@@ -45,6 +45,7 @@ interface Row {
   readonly family: string | null;
   readonly tasks: readonly string[];
   readonly native_size: number | null;
+  readonly unusable?: string | null;
 }
 const told = ({ family, tasks, native_size }: Row) => [family, tasks, native_size];
 
@@ -54,6 +55,10 @@ test('every list of models says family, tasks and native size', { skip }, async 
   const { models } = (await server.json('GET', '/api/v1/server')).body as {
     models: (Row & { name: string; size: number })[];
   };
+  const reasons = Object.fromEntries(listed.map(({ model_name, unusable }) => [model_name, unusable]));
+  assert.match(reasons['flux'] ?? '', /^flux\.safetensors is a Flux model/);
+  assert.match(reasons['sd3'] ?? '', /^sd3\.safetensors is a Stable Diffusion 3 model/);
+  assert.equal(reasons['v1'], null);
   for (const [name, wanted] of Object.entries(expected)) {
     assert.deepEqual(told(listed.find(({ model_name }) => model_name === name) as Row), wanted, name);
     assert.deepEqual(told(data.find(({ id }) => id === name) as Row), wanted, name);
