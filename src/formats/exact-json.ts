@@ -17,6 +17,11 @@ export type ExactJson =
 export type ExactObject = { readonly [key: string]: ExactJson };
 
 const orders = new WeakMap<object, readonly string[]>();
+const floats = new WeakMap<object, ReadonlySet<string>>();
+
+/** Whether a whole number of an object or list was written as a float: `2.0`, `1e3`. */
+export const isWrittenFloat = (holder: object, key: string | number): boolean =>
+  floats.get(holder)?.has(String(key)) ?? false;
 
 /** The keys of an object in the order of its text. */
 export function orderedKeys(object: object): readonly string[] {
@@ -42,50 +47,81 @@ export function isExactObject(value: unknown): value is ExactObject {
 /** Keys that JavaScript puts first. */
 const indexKey = /^[0-9]{1,10}$/;
 
-/** What Python's `json` writes and reads. JSON has no such numbers: they become null. */
+/** What Python's `json` writes and reads. JSON has no such numbers: they become null, unless the caller takes them. */
 const pythonNumbers = ['NaN', 'Infinity', '-Infinity'] as const;
+
+export interface ParseOptions {
+  /** Python's `NaN` and `Infinity` stay numbers. Default false. */
+  readonly keepsNaN?: boolean | undefined;
+}
+
+interface Reading extends ParseOptions {
+  /** The last value was a whole number written as a float. */
+  wasFloat: boolean;
+}
 
 const isDigit = (character: string): boolean => character >= '0' && character <= '9';
 
-function readValue(cursor: JsonCursor): ExactJson {
+/** Longer whole numbers are rounded; Python reads none that are longer. */
+const mostDigits = 4300;
+
+function noted<T extends object>(holder: T, written: readonly string[], reading: Reading): T {
+  if (written.length > 0) floats.set(holder, new Set(written));
+  reading.wasFloat = false;
+  return holder;
+}
+
+function readValue(cursor: JsonCursor, reading: Reading): ExactJson {
+  reading.wasFloat = false;
   const next = cursor.peek();
   if (next === '{') {
     const object: Record<string, ExactJson> = {};
     const keys: string[] = [];
+    const written: string[] = [];
     cursor.object((key) => {
       keys.push(key);
-      const value = readValue(cursor);
+      const value = readValue(cursor, reading);
+      if (reading.wasFloat) written.push(key);
       // A key `__proto__` is a key like any other.
       if (key === '__proto__')
         Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
       else object[key] = value;
     });
     if (keys.length > 1 && keys.some((key) => indexKey.test(key))) orders.set(object, keys);
-    return object;
+    return noted(object, written, reading);
   }
   if (next === '[') {
     const list: ExactJson[] = [];
-    cursor.array(() => void list.push(readValue(cursor)));
-    return list;
+    const written: string[] = [];
+    cursor.array(() => {
+      const value = readValue(cursor, reading);
+      if (reading.wasFloat) written.push(String(list.length));
+      list.push(value);
+    });
+    return noted(list, written, reading);
   }
   if (next === '"') return cursor.string();
   if (!isDigit(next)) {
     if (cursor.word('null')) return null;
     // ComfyUI's `is_changed` is often NaN.
-    if (pythonNumbers.some((word) => cursor.word(word))) return null;
+    const word = pythonNumbers.find((one) => cursor.word(one));
+    if (word) return reading.keepsNaN ? Number(word) : null;
     if (cursor.word('true')) return true;
     if (cursor.word('false')) return false;
   }
   const digits = cursor.number();
   const number = Number(digits);
-  return Number.isSafeInteger(number) || !/^-?[0-9]{16,40}$/.test(digits) ? number : BigInt(digits);
+  if (/^-?[0-9]+$/.test(digits))
+    return Number.isSafeInteger(number) || digits.length > mostDigits ? number + 0 : BigInt(digits);
+  reading.wasFloat = Number.isInteger(number);
+  return number;
 }
 
 /** Parses a text; `what` names it in the error. Throws `file-corrupt`. */
-export function parseExactJson(text: string, what: string): ExactJson {
+export function parseExactJson(text: string, what: string, options: ParseOptions = {}): ExactJson {
   try {
     const cursor = jsonCursor(text);
-    const value = readValue(cursor);
+    const value = readValue(cursor, { ...options, wasFloat: false });
     cursor.end();
     return value;
   } catch (error) {
@@ -99,6 +135,8 @@ export interface PrintOptions {
   readonly like?: 'javascript' | 'python';
   /** Numbers that are floats in Python although they are whole. */
   readonly isFloat?: (path: readonly string[]) => boolean;
+  /** Prints Python's `NaN` and `Infinity`, not null. Python's form does so by itself. */
+  readonly keepsNaN?: boolean;
 }
 
 const escapeUnicode = (text: string): string =>
@@ -109,7 +147,8 @@ export function printExactJson(value: unknown, options: PrintOptions = {}, path:
   const python = options.like === 'python';
   const [comma, colon] = python ? [', ', ': '] : [',', ':'];
   if (typeof value === 'bigint') return value.toString();
-  if (typeof value === 'number' && python) return pythonNumber(value, options.isFloat?.(path) ?? false);
+  if (typeof value === 'number' && (python || (options.keepsNaN && !Number.isFinite(value))))
+    return pythonNumber(value, options.isFloat?.(path) ?? false);
   if (typeof value === 'string') return python ? escapeUnicode(JSON.stringify(value)) : JSON.stringify(value);
   if (Array.isArray(value))
     return `[${value.map((one, i) => printExactJson(one, options, [...path, String(i)])).join(comma)}]`;

@@ -9,9 +9,11 @@ import {
   isExactObject,
   orderedKeys,
   orderedObject,
+  isWrittenFloat,
   parseExactJson,
 } from '../formats/exact-json.ts';
 import { StableDiffusionError } from '../errors.ts';
+import { pythonStr, pythonTypeName } from './python-text.ts';
 
 export interface ApiNode {
   /** Absent in a graph that is refused. */
@@ -39,25 +41,45 @@ export function apiGraph(value: ExactJson | undefined): ApiGraph {
     );
   return new Map(
     keys.map((id) => {
-      const node = value[id];
-      if (!isExactObject(node))
-        throw new StableDiffusionError('invalid-argument', `Node ${id} of the workflow is not an object.`);
-      const { class_type, inputs } = node;
-      return [
-        id,
-        {
-          ...node,
-          class_type: typeof class_type === 'string' ? class_type : undefined,
-          inputs: isExactObject(inputs) ? inputs : {},
-        },
-      ] as const;
+      // What is no object has no class: the check of the graph says so.
+      const node = isExactObject(value[id]) ? value[id] : {};
+      return [id, { ...node, class_type: classOf(node), inputs: inputsOf(node) }] as const;
     }),
   );
 }
 
+/** The class that ComfyUI looks for: of what is no text, its text. */
+function classOf(node: ExactObject): string | undefined {
+  const given = node['class_type'];
+  if (given === undefined || (typeof given === 'object' && given !== null)) return undefined;
+  return pythonStr(given, isWrittenFloat(node, 'class_type'));
+}
+
+interface InputsFault {
+  /** Python's. */
+  readonly exception: string;
+  readonly message: string;
+}
+const faults = new WeakMap<ExactObject, InputsFault>();
+
+/** What ComfyUI's check ends with where the inputs are missing or no object. */
+export const inputsFault = ({ inputs }: ApiNode): InputsFault | undefined => faults.get(inputs);
+
+function inputsOf(node: ExactObject): ExactObject {
+  const given = node['inputs'];
+  if (isExactObject(given)) return given;
+  const inputs: ExactObject = {};
+  if (given === undefined) faults.set(inputs, { exception: 'KeyError', message: "'inputs'" });
+  else if ((typeof given !== 'object' && typeof given !== 'string') || given === null) {
+    const type = pythonTypeName(given, isWrittenFloat(node, 'inputs'));
+    faults.set(inputs, { exception: 'TypeError', message: `argument of type '${type}' is not iterable` });
+  }
+  return inputs;
+}
+
 /** The value of a workflow's text, in either format. Throws `file-corrupt` where it is not JSON. */
 export function parseWorkflowJson(text: string): ExactJson {
-  return parseExactJson(text, 'The workflow');
+  return parseExactJson(text, 'The workflow', { keepsNaN: true });
 }
 
 /** The graph of a text in API format. Throws `file-corrupt` where it is not JSON, and what `apiGraph` throws. */

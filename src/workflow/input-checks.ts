@@ -1,9 +1,9 @@
 /** The checks of one node's inputs and of the nodes before it, in ComfyUI's kinds and words of errors. */
 
-import { isExactObject } from '../formats/exact-json.ts';
-import { type ApiGraph, type ApiNode, isLink } from './graph.ts';
+import { isExactObject, isWrittenFloat } from '../formats/exact-json.ts';
+import { type ApiGraph, type ApiNode, inputsFault, isLink } from './graph.ts';
 import { type InputSpec, type NameLists, namesOf } from './input-spec.ts';
-import { type NodeTable, type NodeType, outputsOf } from './definition.ts';
+import type { NodeTable, NodeType } from './definition.ts';
 import { inputConfig } from './object-info.ts';
 import {
   ConversionError,
@@ -14,8 +14,8 @@ import {
   pythonStr,
   pythonTypeName,
 } from './python-text.ts';
-import { pythonNumber } from '../formats/exact-json.ts';
-import type { ValidationError } from './validation-error.ts';
+import { linkedOutput } from './link-checks.ts';
+import { CheckFailed, exceptionError, validationError as error, type ValidationError } from './validation-error.ts';
 
 export interface Checked {
   readonly valid: boolean;
@@ -25,20 +25,18 @@ export interface Checked {
 /** Longer chains of nodes are refused: ComfyUI ends them by Python's limit of recursion. */
 const deepest = 950;
 
-/** What ComfyUI's check ends at with an exception. */
-class CheckFailed extends Error {
-  readonly exception: string;
-
-  constructor(exception: string, message: string) {
-    super(message);
-    this.exception = exception;
-  }
-}
-
 /** More names than these are not listed in a message. */
 const longestList = 20;
 
-const converters: Readonly<Record<string, (value: unknown) => unknown>> = {
+interface GivenValue {
+  readonly name: string;
+  readonly spec: InputSpec;
+  readonly value: unknown;
+  /** A whole number that is a float in Python. */
+  readonly isFloat: boolean;
+}
+
+const converters: Readonly<Record<string, (value: unknown, isFloat: boolean) => unknown>> = {
   INT: pythonInt,
   FLOAT: pythonFloat,
   STRING: pythonStr,
@@ -52,6 +50,12 @@ export function typesFit(received: string | readonly string[], wanted: unknown):
   const [from, to] = [split(received), split(wanted)];
   return from.includes('*') || to.includes('*') || from.some((type) => to.includes(type));
 }
+
+/** Type and settings as errors have them: settings are there even if they are empty. */
+const checkedConfig = (spec: InputSpec, lists: NameLists): readonly unknown[] => {
+  const [type, settings = {}] = inputConfig(spec, lists);
+  return [type, settings];
+};
 
 export class NodeValidation {
   /** The result for each node that was looked at. */
@@ -116,6 +120,8 @@ export class NodeValidation {
   #inputs(id: string, node: ApiNode, type: NodeType): { readonly errors: ValidationError[]; readonly valid: boolean } {
     const errors: ValidationError[] = [];
     let valid = true;
+    const fault = inputsFault(node);
+    if (fault) throw new CheckFailed(fault.exception, fault.message);
     for (const [name, spec] of Object.entries({ ...type.required, ...type.optional })) {
       const value = node.inputs[name];
       if (value === undefined) {
@@ -126,7 +132,7 @@ export class NodeValidation {
         if (found === false) valid = false;
         else if (found) errors.push(found);
       } else {
-        const found = this.#value(id, type, { name, spec, value });
+        const found = this.#value(id, type, { name, spec, value, isFloat: isWrittenFloat(node.inputs, name) });
         if (found) errors.push(found);
       }
     }
@@ -136,24 +142,13 @@ export class NodeValidation {
 
   /** What is wrong with a link, false where the node before it is. */
   #link(name: string, spec: InputSpec, link: readonly unknown[]): ValidationError | false | undefined {
-    const info = { input_name: name, input_config: inputConfig(spec, this.#lists) };
+    const info = { input_name: name, input_config: checkedConfig(spec, this.#lists) };
     if (link.length !== 2)
       return error('bad_linked_input', 'Bad linked input, must be a length-2 list of [node_id, slot_index]', name, {
         ...info,
         received_value: link,
       });
-    const source = this.#graph.get(String(link[0]));
-    const sourceType = source && this.#nodes.get(source.class_type ?? '');
-    if (!sourceType || typeof link[0] !== 'string') throw new CheckFailed('KeyError', pythonRepr(link[0]));
-    const outputs = outputsOf(sourceType);
-    const slot = link[1];
-    if (typeof slot !== 'number' || !Number.isInteger(slot))
-      throw new CheckFailed(
-        'TypeError',
-        `tuple indices must be integers or slices, not ${typeof slot === 'string' ? 'str' : 'float'}`,
-      );
-    const received = outputs.at(slot)?.type;
-    if (received === undefined) throw new CheckFailed('IndexError', 'tuple index out of range');
+    const { node, type: received } = linkedOutput(this.#graph, this.#nodes, link);
     if (!typesFit(received, spec[0]))
       return error(
         'return_type_mismatch',
@@ -161,7 +156,7 @@ export class NodeValidation {
         `${name}, received_type(${pythonStr(received)}) mismatch input_type(${pythonStr(namesOf(spec, this.#lists) ?? spec[0])})`,
         { ...info, received_type: received, linked_node: link },
       );
-    return this.#source(link[0], info, link);
+    return this.#source(node, info, link);
   }
 
   #source(
@@ -184,25 +179,29 @@ export class NodeValidation {
   #value(
     id: string,
     type: NodeType,
-    { name, spec, value: given }: { readonly name: string; readonly spec: InputSpec; readonly value: unknown },
+    { name, spec, value: given, isFloat: wasFloat }: GivenValue,
   ): ValidationError | undefined {
     const [kind, settings = {}] = spec;
-    const info = { input_name: name, input_config: inputConfig(spec, this.#lists) };
-    let value = isExactObject(given) && '__value__' in given ? given['__value__'] : given;
+    const info = { input_name: name, input_config: checkedConfig(spec, this.#lists) };
+    const isWrapped = isExactObject(given) && '__value__' in given;
+    let value = isWrapped ? given['__value__'] : given;
+    let isFloat = isWrapped ? isWrittenFloat(given, '__value__') : wasFloat;
     try {
-      if (typeof kind === 'string') value = converters[kind]?.(value) ?? value;
+      const convert = typeof kind === 'string' ? converters[kind] : undefined;
+      if (convert) value = convert(value, isFloat);
+      if (convert) isFloat = kind === 'FLOAT';
     } catch (cause) {
       if (!(cause instanceof ConversionError)) throw cause;
       return error(
         'invalid_input_type',
         `Failed to convert an input value to a ${kind} value`,
-        `${name}, ${pythonStr(value)}, ${cause.message}`,
+        `${name}, ${pythonStr(value, isFloat)}, ${cause.message}`,
         { ...info, received_value: value, exception_message: cause.message },
       );
     }
     this.values.set(id, Object.assign(this.values.get(id) ?? {}, { [name]: value }));
     if (type.validates?.includes(name)) return undefined;
-    return this.#range(spec, settings, value, info) ?? this.#listed(spec, value, info);
+    return this.#range(spec, settings, value, info) ?? this.#listed(spec, value, info, isFloat);
   }
 
   #range(
@@ -213,7 +212,7 @@ export class NodeValidation {
   ): ValidationError | undefined {
     if (typeof value !== 'number' && typeof value !== 'bigint') return undefined;
     const print = (number: unknown): string =>
-      typeof number === 'bigint' ? String(number) : pythonNumber(number as number, kind === 'FLOAT');
+      typeof number === 'bigint' ? String(number) : pythonStr(number, kind === 'FLOAT');
     const [min, max] = [settings['min'], settings['max']] as (number | bigint | undefined)[];
     const name = String(info['input_name']);
     if (min !== undefined && value < min)
@@ -229,15 +228,21 @@ export class NodeValidation {
     return undefined;
   }
 
-  #listed(spec: InputSpec, value: unknown, info: Readonly<Record<string, unknown>>): ValidationError | undefined {
-    const names = namesOf(spec, this.#lists);
+  #listed(
+    spec: InputSpec,
+    value: unknown,
+    info: Readonly<Record<string, unknown>>,
+    isFloat: boolean,
+  ): ValidationError | undefined {
+    // Lists of the newer form (COMBO) are not checked before the node runs.
+    const names = typeof spec[0] === 'string' ? undefined : namesOf(spec, this.#lists);
     if (!names || names.includes(value as string)) return undefined;
     const isLong = names.length > longestList;
     const shown = isLong ? `(list of length ${names.length})` : pythonRepr(names);
     return error(
       'value_not_in_list',
       'Value not in list',
-      `${info['input_name']}: '${pythonStr(value)}' not in ${shown}`,
+      `${info['input_name']}: '${pythonStr(value, isFloat)}' not in ${shown}`,
       {
         ...info,
         input_config: isLong ? null : info['input_config'],
@@ -251,7 +256,8 @@ export class NodeValidation {
     const { validateInputs, validates = [] } = type;
     if (!validateInputs) return [];
     const inputs: Record<string, unknown> = { ...node.inputs, ...this.values.get(id) };
-    for (const name of validates) if (isFileName(type, name)) assertText(type.name, name, inputs[name]);
+    for (const name of validates)
+      if (isFileName(type, name)) assertText(type.name, name, inputs[name], isWrittenFloat(node.inputs, name));
     const answer = validateInputs(inputs, this.#lists);
     if (answer === true) return [];
     return validates.flatMap((name) =>
@@ -272,25 +278,10 @@ const isFileName = ({ required, optional }: NodeType, name: string): boolean => 
 };
 
 /** Throws what ComfyUI's checks of a file's name raise for a name that is not given, is a link or is no text. */
-function assertText(node: string, name: string, value: unknown): void {
+function assertText(node: string, name: string, value: unknown, isFloat: boolean): void {
   if (typeof value === 'string') return;
   if (value === undefined)
     throw new CheckFailed('TypeError', `${node}.VALIDATE_INPUTS() missing 1 required positional argument: '${name}'`);
-  const type = isLink(value) ? 'NoneType' : pythonTypeName(value);
+  const type = isLink(value) ? 'NoneType' : pythonTypeName(value, isFloat);
   throw new CheckFailed('AttributeError', `'${type}' object has no attribute 'endswith'`);
-}
-
-function error(
-  type: string,
-  message: string,
-  details: string,
-  extra_info: Readonly<Record<string, unknown>>,
-): ValidationError {
-  return { type, message, details, extra_info };
-}
-
-function exceptionError(type: string, { exception, message }: CheckFailed): ValidationError {
-  const what =
-    type === 'exception_during_validation' ? 'Exception when validating node' : 'Exception when validating inner node';
-  return error(type, what, message, { exception_type: exception, traceback: [] });
 }

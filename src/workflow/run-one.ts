@@ -19,6 +19,7 @@ import {
 } from './definition.ts';
 import { bytesToMake, checkMemory } from './memory-budget.ts';
 import { nodeContext } from './run-context.ts';
+import { pythonRepr } from './python-text.ts';
 import type { RunState } from './run-state.ts';
 import { runsAlone } from './runs-alone.ts';
 import { bytesOfValue } from './values.ts';
@@ -52,6 +53,22 @@ function declaredLists(type: NodeType, all: Lists, context: NodeContext): Lists 
   return lists;
 }
 
+/**
+ * Lists of ComfyUI's newer form (COMBO) are not checked with the graph, so that what was given reaches the node.
+ * Throws `invalid-argument` for a name that is not in the list.
+ */
+function refuseUnlisted({ name: node, required, optional }: NodeType, inputs: NodeInputs): void {
+  for (const [name, [kind, settings]] of Object.entries({ ...required, ...optional })) {
+    const options = kind === 'COMBO' ? settings?.['options'] : undefined;
+    const value = inputs[name];
+    if (!Array.isArray(options) || value === undefined || options.includes(value)) continue;
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${node}: ${name} is ${pythonRepr(value).slice(0, 100)}; it must be one of ${options.join(', ')}.`,
+    );
+  }
+}
+
 /** Bytes of work from which it is done elsewhere, where the context can do so. */
 const large = 2 ** 18;
 
@@ -64,6 +81,7 @@ async function results(
   let made = 0;
   const run = async (inputs: NodeInputs): Promise<NodeResult> => {
     throwIfAborted(context.signal);
+    refuseUnlisted(type, inputs);
     const bytes = bytesToMake(type, inputs);
     checkMemory(bytes, { held: held + made, most });
     const elsewhere =

@@ -51,7 +51,7 @@ function bodyOf(body: Uint8Array | undefined, mostValues: number): ExactObject {
   try {
     const text = decodeText(bytes);
     if (text === undefined) throw new StableDiffusionError('invalid-argument', 'The body is not UTF-8.');
-    const value = parseExactJson(text, 'The body');
+    const value = parseExactJson(text, 'The body', { keepsNaN: true });
     if (isExactObject(value)) return value;
   } catch (cause) {
     if (!(cause instanceof StableDiffusionError)) throw cause;
@@ -145,7 +145,7 @@ async function takeIn(context: ServerContext, owner: string, bytes: Uint8Array |
     number,
     ...(clientId === undefined ? {} : { clientId }),
     ...(workflowId === undefined ? {} : { workflowId }),
-    prompt: printExactJson(graphObject(checked.graph)),
+    prompt: printExactJson(graphObject(checked.graph), { keepsNaN: true }),
     extra: printExactJson(extra),
     outputs: [...checked.outputs],
     previews: wantsPreviews(extra, comfyui.previews),
