@@ -15,6 +15,7 @@ const marks = [
   '.hada_w1_a',
   '.lokr_w1',
   '.oft_',
+  '.on_input',
 ];
 
 export function isLora(entries: Entries): boolean {

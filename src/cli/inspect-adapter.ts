@@ -9,7 +9,7 @@ export function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefi
   const names = [...source.entries.keys()];
   if (
     names.some((name) =>
-      /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.diff(_b)?$/.test(
+      /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.on_input$|\.[ab][12]\.weight$|\.diff(_b)?$/.test(
         name,
       ),
     )

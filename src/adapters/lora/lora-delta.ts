@@ -5,6 +5,7 @@
  * - LoHa (Hyeon-Woo et al. 2022): (w1a · w1b) ∘ (w2a · w2b) · alpha / r, each product in Tucker form where there are t1, t2.
  * - LoKr (Yeh et al. 2024): w1 ⊗ w2 · alpha / r, each factor whole or a product; without alpha / r where both are whole.
  * - full difference: `diff`, and of norms `w_norm`.
+ * - GLoRA, OFT, BOFT, IA3: `relative-kinds.ts`.
  * - with a magnitude (DoRA, Liu et al. 2024) the change W' becomes m · (W + W') / ‖W + W'‖ - W, norms taken by output (PEFT, and
  *   `dora_scale` [out, 1, …]) or by input channel (`dora_scale` [1, in, …], LyCORIS before 3).
  *
@@ -16,25 +17,15 @@ import { toFloat32 } from '../../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor } from '../../tensor/tensor.ts';
 import type { LoraFile, LoraModule } from './lora-file.ts';
 import type { LoraRole } from './lora-keys.ts';
+import { columnsOf, type Kind, pixels } from './delta-kind.ts';
 import { asMatrix, kronecker, type Matrix, product, transposed } from './matrix-product.ts';
+import { relativeKinds } from './relative-kinds.ts';
 
 export interface LoraDelta {
   readonly matrix: Matrix;
   /** Factor on the matrix, in addition to the user's strength. */
   readonly scale: number;
 }
-
-interface Kind {
-  readonly needs: readonly LoraRole[];
-  /** Rows and columns of the matrix, from shapes alone. */
-  readonly size: (shape: (role: LoraRole) => Shape) => readonly [rows: number, columns: number];
-  /** Divisor of alpha; undefined if alpha has no effect. */
-  readonly rank: (shape: (role: LoraRole) => Shape, has: (role: LoraRole) => boolean) => number | undefined;
-  readonly matrix: (get: (role: LoraRole) => Matrix, tensors: ReadonlyMap<LoraRole, Tensor<'float32'>>) => Matrix;
-}
-
-const columnsOf = (shape: Shape): number => shape.slice(1).reduce((count, size) => count * size, 1);
-const pixels = (shape: Shape): number => shape.slice(2).reduce((count, size) => count * size, 1);
 
 /** Σ_nm core[n, m, ·] · left[n, ·]ᵀ · right[m, ·]: left [r, o], core [r, r, …k], right [r, i] → [o, i · k]. */
 function tucker(core: Tensor<'float32'>, left: Matrix, right: Matrix): Matrix {
@@ -103,6 +94,7 @@ const kinds: readonly Kind[] = [
     rank: () => undefined,
     matrix: (get) => get('w_norm'),
   },
+  ...relativeKinds,
 ];
 
 function hadamard(a: Matrix, b: Matrix): Matrix {
@@ -154,15 +146,22 @@ const besides: ReadonlySet<LoraRole> = new Set(['alpha', 'diff_b', 'b_norm', 'do
 /** The kind whose tensors a module has, all of them and no other but those. */
 function kindOf({ tensors }: LoraModule): Kind | undefined {
   const roles = [...tensors.keys()].filter((role) => !besides.has(role));
-  return kinds.find(({ needs }) => needs.length === roles.length && roles.every((role) => needs.includes(role)));
+  return kinds.find(
+    ({ needs, allows = [] }) =>
+      needs.every((role) => tensors.has(role)) && roles.every((role) => needs.includes(role) || allows.includes(role)),
+  );
 }
 
 const biasOf = ({ tensors }: LoraModule): string | undefined => (tensors.get('diff_b') ?? tensors.get('b_norm'))?.name;
 
-/** The change of a module, determined from its shapes alone. `weight` is [rows, columns]. Throws `weights-mismatch` if its tensors do not form a known adapter. */
+/**
+ * The change of a module, determined from its shapes alone, and from the size of its layer where it depends on it. `weight` is [rows, columns].
+ * Throws `weights-mismatch` if its tensors do not form a known adapter.
+ */
 export function deltaSizes(
   file: LoraFile,
   module: LoraModule,
+  layer?: readonly [rows: number, columns: number],
 ): { readonly weight?: readonly [number, number]; readonly bias?: number } {
   const shape = (role: LoraRole): Shape => module.tensors.get(role)?.shape ?? [];
   const bias = (module.tensors.get('diff_b') ?? module.tensors.get('b_norm'))?.shape[0];
@@ -173,7 +172,7 @@ export function deltaSizes(
       `${file.label}: module ${module.name} has the tensors ${[...module.tensors.keys()].join(', ')}, which make no known adapter; some are missing.`,
     );
   }
-  const weight = kind?.size(shape);
+  const weight = kind?.size(shape, layer);
   if (kind && weight) checkScales(file, module, kind, weight);
   return { ...(weight ? { weight } : {}), ...(bias === undefined ? {} : { bias }) };
 }
@@ -211,7 +210,7 @@ export async function weightDelta(
   if (!kind)
     throw new StableDiffusionError('weights-mismatch', `${file.label}: module ${module.name} changes no weight.`);
   const tensors = new Map<LoraRole, Tensor<'float32'>>();
-  for (const role of [...kind.needs, 'alpha' as const]) {
+  for (const role of [...kind.needs, ...(kind.allows ?? []), 'alpha' as const]) {
     const entry = module.tensors.get(role);
     if (entry) tensors.set(role, toFloat32(await file.read(entry.name, signal)));
   }
@@ -222,7 +221,7 @@ export async function weightDelta(
   const alpha = tensors.get('alpha')?.data[0];
   const scale = rank === undefined ? 1 : alpha === undefined ? (file.peft?.scale(module, rank) ?? 1) : alpha / rank;
   const matrix = calculate(file, module, () =>
-    kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors),
+    kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors, weight),
   );
   const magnitude = module.tensors.get('dora_scale') ?? module.tensors.get('magnitude');
   if (!magnitude) return { matrix, scale };

@@ -47,7 +47,9 @@ export function openLora(source: WeightSource): LoraFile {
   const unknown: string[] = [];
   for (const [key, entry] of source.entries) {
     const parsed = parseLoraKey(key);
-    if (!parsed) {
+    // A tensor called `weight` alone is IA3's where the module says on which side it acts.
+    const isStray = parsed?.role === 'weight' && !source.entries.has(key.replace(/weight$/, 'on_input'));
+    if (!parsed || isStray) {
       unknown.push(key);
       continue;
     }

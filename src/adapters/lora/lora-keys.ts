@@ -1,7 +1,7 @@
 /**
  * Names of tensors in LoRA files: the network and module of a key, and the role of its tensor.
  *
- * Known are the layouts of kohya's sd-scripts (`lora_unet_down_blocks_0_….lora_down.weight`), LyCORIS (`.hada_w1_a`, `.lokr_w1`, `.diff`),
+ * Known are the layouts of kohya's sd-scripts (`lora_unet_down_blocks_0_….lora_down.weight`), LyCORIS (`.hada_w1_a`, `.lokr_w1`, `.oft_blocks`),
  * PEFT (`unet.….lora_A.weight`, `base_model.model.….lora_A.default.weight`), diffusers before PEFT (`….lora.down.weight`,
  * `….processor.to_q_lora.down.weight`) and ComfyUI (`diffusion_model.….lora_down.weight`).
  */
@@ -35,6 +35,15 @@ export const loraRoles = [
   'b_norm',
   'dora_scale',
   'magnitude',
+  'a1',
+  'a2',
+  'b1',
+  'b2',
+  'oft_blocks',
+  'oft_diag',
+  'rescale',
+  'weight',
+  'on_input',
 ] as const;
 /** The role of a tensor in its module. */
 export type LoraRole = (typeof loraRoles)[number];
@@ -87,6 +96,10 @@ const endings: readonly {
   {
     pattern: /^(.+)\.(lora_down|lora_up|lora_mid)\.weight$/,
     read: ([, module = '', name = '']) => [module, direction[name]],
+  },
+  {
+    pattern: /^(.+)\.([ab][12])\.weight$/,
+    read: ([, module = '', name = '']) => [module, name],
   },
   {
     pattern: /^(.+)\.lora_magnitude_vector(?:\.[^.]+)?(?:\.weight)?$/,

@@ -137,3 +137,37 @@ export function kronecker(a: Matrix, b: Matrix): Matrix {
   }
   return { rows: a.rows * b.rows, columns, data };
 }
+
+/** a⁻¹ of a square matrix, by elimination with pivots in float64. Throws `shape-mismatch` for one that has none. */
+export function inverse({ rows, columns, data }: Matrix): Matrix {
+  if (rows !== columns)
+    throw new StableDiffusionError('shape-mismatch', `A matrix of ${rows} x ${columns} has no inverse.`);
+  const size = rows;
+  const wide = 2 * size;
+  const work: Float64Array[] = Array.from({ length: size }, (_, i) => {
+    const row = new Float64Array(wide);
+    row.set(data.subarray(i * size, (i + 1) * size));
+    row[size + i] = 1;
+    return row;
+  });
+  for (let at = 0; at < size; at++) {
+    let best = at;
+    for (let i = at + 1; i < size; i++)
+      if (Math.abs(work[i]?.[at] as number) > Math.abs(work[best]?.[at] as number)) best = i;
+    const pivot = work[best] as Float64Array;
+    const value = pivot[at] as number;
+    if (!(Math.abs(value) > 0))
+      throw new StableDiffusionError('shape-mismatch', `A matrix of ${rows} x ${columns} has no inverse.`);
+    work[best] = work[at] as Float64Array;
+    work[at] = pivot;
+    for (let j = at; j < wide; j++) pivot[j] = (pivot[j] as number) / value;
+    for (const [i, row] of work.entries()) {
+      const factor = row[at] as number;
+      if (i === at || factor === 0) continue;
+      for (let j = at; j < wide; j++) row[j] = (row[j] as number) - factor * (pivot[j] as number);
+    }
+  }
+  const out = new Float64Array(size * size);
+  for (const [i, row] of work.entries()) out.set(row.subarray(size), i * size);
+  return { rows, columns, data: out };
+}

@@ -67,6 +67,13 @@ function layerOf(tensor: Tensor<'float32'>, { part, parts, groups, transposed: t
   return { rows: whole.rows / parts, columns: whole.columns, data };
 }
 
+/** Rows and columns of that matrix. */
+function layerSize(shape: Shape, { parts, transposed: turned }: LoraTarget): readonly [rows: number, columns: number] {
+  const rows = shape[0] ?? 0;
+  const columns = rows === 0 ? 0 : elementCount(shape) / rows;
+  return turned ? [columns, rows] : [rows / parts, columns];
+}
+
 function changed(source: WeightSource, name: string, changes: readonly Change[]): ViewEntry {
   const { entry } = aliased(source, name);
   return {
@@ -112,7 +119,8 @@ function changesOf(
   };
   for (const module of modules) {
     const layer = layers.get(module.name);
-    const { weight, bias } = deltaSizes(lora, module);
+    const own = layer && layerSize(source.entries.get(layer.weight.tensor)?.shape ?? [], layer.weight);
+    const { weight, bias } = deltaSizes(lora, module, own);
     if (!layer) continue;
     if (weight) {
       const widen = widening(layer.weight.tensor, source.entries.get(layer.weight.tensor)?.shape ?? [], weight);
