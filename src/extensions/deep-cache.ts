@@ -26,22 +26,27 @@ function outputBlocks({ num_res_blocks, channel_mult }: UNetConfig): number[] {
   );
 }
 
-/** The original's branch b: block b / 3, layer b modulo 3, counted from the largest image. Throws `invalid-argument` for one that lies too deep. */
+/**
+ * The original's branch b: block b / 3, layer b modulo 3, counted from the largest image; the deepest one keeps the middle block alone. Throws
+ * `invalid-argument` for one that lies too deep.
+ */
 function depthOf(config: UNetConfig, branch: number): Depth {
   const counts = outputBlocks(config);
   const total = counts.reduce((sum, count) => sum + count, 0);
   const [block, layer] = [Math.floor(branch / 3), branch % 3];
   const shallow =
     counts.slice(0, block).reduce((sum, count) => sum + count, 0) + Math.min(layer + 1, counts[block] ?? 0);
-  if (!Number.isInteger(branch) || branch < 0 || block >= counts.length || shallow >= total)
+  if (!Number.isInteger(branch) || branch < 0 || block >= counts.length)
     throw new StableDiffusionError(
       'invalid-argument',
       `DeepCache's branch ${branch} is deeper than this UNet, which has ${counts.length} levels.`,
     );
   const width = (level: number): number => (config.channel_mult[level] ?? 1) * config.model_channels;
+  const deepest = counts.length - 1;
+  if (shallow >= total) return { path: 'middle_block', channels: width(deepest), level: deepest };
   // Level of the kept output, and of the block after it: the last block of a level doubles the image.
   let index = total - shallow - 1;
-  let level = counts.length - 1;
+  let level = deepest;
   while (index >= (counts[level] as number)) {
     index -= counts[level] as number;
     level -= 1;
