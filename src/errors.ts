@@ -61,7 +61,9 @@ const mark = Symbol.for('stable-diffusion-ts.error');
 
 export class StableDiffusionError extends Error {
   override readonly name = 'StableDiffusionError';
-  readonly [mark] = true;
+  get [mark](): true {
+    return true;
+  }
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
 
