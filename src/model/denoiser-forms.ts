@@ -102,7 +102,7 @@ export function openDenoiserForms(options: DenoiserFormsOptions): DenoiserForms 
           )
         : plain,
     selfAttentionGuided(scale) {
-      // Maps of the passes of one call, in their order; the term takes them and so begins anew.
+      // Maps of the passes of one call, in their order; the term takes them and leaves an empty list.
       let maps: Tensor<'float32'>[] = [];
       const network: Network = async (inputs, signal) => {
         const made = await both('watched', attentionMapOutput, inputs, signal);

@@ -8,7 +8,7 @@ import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import type { NetworkSet } from './network-set.ts';
 
 /**
- * `auto`: text encoders are freed before the pictures are sampled if the other networks might not fit beside them. `low`: text encoders always,
+ * `auto`: text encoders are freed before the pictures are sampled if the other networks might not fit as well. `low`: text encoders always,
  * and the denoiser before pictures are decoded, so that networks are loaded again for each batch.
  */
 export const memoryUses = ['auto', 'low'] as const;

@@ -1,4 +1,4 @@
-/** The guided model of a batch: its condition, the guidance scales and the guidance by an image, over a network; handed over to a refiner where there is one. */
+/** The guided model of a batch: its condition, the guidance scales and the guidance by an image, over a network; a refiner takes over if the request names one. */
 
 import { classifierTerms, classesOfModel } from './guided-by-classifier.ts';
 import { condition, encodedGuide, type Guide } from '../conditioning/condition.ts';

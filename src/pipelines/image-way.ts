@@ -14,5 +14,5 @@ export interface ImageUse {
   readonly size: PictureSize;
 }
 
-/** Checks what is given, and returns the preparation of each batch. */
+/** Checks the inputs, and returns the preparation of each batch. */
 export type ImageWay = (use: ImageUse) => NonNullable<Start['prepare']>;

@@ -1,5 +1,5 @@
 /**
- * The server's routes in a Fastify application of one's own.
+ * The server's routes in another Fastify application.
  *
  * @example
  * await app.register(sdRoutes, { prefix: '/pictures', model: 'v1-5.safetensors', dataFolder: 'data' });

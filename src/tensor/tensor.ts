@@ -29,7 +29,7 @@ export function tensor<D extends DType>(dtype: D, shape: Shape, data: DataOf<D>)
   return { dtype, shape, data };
 }
 
-/** Elements of a tensor that is made anew: 8 GB of float32. */
+/** Most elements of a new tensor: 8 GB of float32. */
 const mostElements = 2 ** 31;
 
 /** A tensor of zeros. Throws `too-large` for more elements than can be. */

@@ -37,7 +37,7 @@ export class Means {
     return Object.fromEntries([...this.#sums].map(([name, { sum, count }]) => [name, sum / count]));
   }
 
-  /** The means so far; the next ones begin with nothing. */
+  /** The means so far; then starts again from zero. */
   take(): Record<string, number> {
     const values = this.values();
     this.#sums.clear();

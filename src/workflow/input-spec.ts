@@ -1,4 +1,4 @@
-/** The type and settings of an input of a node, as `/object_info` has them; lists of files are filled in when they are asked for. */
+/** The type and settings of an input of a node, as `/object_info` has them; a request fills in the lists of files. */
 
 import type { FolderKind } from './folder-kinds.ts';
 

@@ -1,4 +1,4 @@
-/** Parts of latents: masks that follow their batch, feathered overlays, mixtures that keep lengths, batches cut anew. */
+/** Parts of latents: masks that follow their batch, feathered overlays, mixtures that keep lengths, batches divided again. */
 
 import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { type Float32, mapped, placed, zipped } from './grids.ts';
@@ -66,7 +66,7 @@ export function interpolated(a: Float32, b: Float32, ratio: number): Float32 {
   return zipped(quotient(direction, vectorLengths(direction)), mix(la, lb), (x, y) => x * y);
 }
 
-/** A mask for each item, in the latent's pixels where there is none. */
+/** A mask for each item; without one, a mask of ones in the latent's pixels. */
 function itemMask({ samples, noiseMask }: LatentValue, i: number): Float32 {
   const [count = 1, , h = 1, w = 1] = samples.shape;
   if (noiseMask) return takeBatch(toBatch(noiseMask, count), i, i + 1);

@@ -1,4 +1,4 @@
-/** Inputs of a graph set from outside: `3.seed=5`, or by a node's class or title where there is one of it: `KSampler.steps=8`. */
+/** Inputs of a graph set from outside: `3.seed=5`, or by a class or title that one node has: `KSampler.steps=8`. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { type ExactJson, isExactObject, parseExactJson } from '../formats/exact-json.ts';

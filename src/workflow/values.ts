@@ -34,7 +34,7 @@ export interface NoiseValue {
 export interface SamplerValue {
   readonly sample: SigmaSampling;
   readonly settings: SamplerSettings;
-  /** Draws the noise of what a mask keeps anew from the next seed, as ComfyUI's DDIM. */
+  /** Draws other noise, from the next seed, for what a mask keeps, as ComfyUI's DDIM. */
   readonly drawsKeptNoise: boolean;
   /** Used instead of `sample` if the sampler continues the generator of the start noise. Other samplers start again from the seed. */
   readonly begin?: ((random: TorchGenerator) => SigmaSampling) | undefined;

@@ -58,7 +58,7 @@ function keepAnswer(owner: string, answer: Uint8Array, jobs: readonly WorkflowJo
 }
 
 /**
- * The queue as JSON, in memory once, also where it is asked for again. Others have their turn between two parts of it, and a caller's
+ * The queue as JSON, in memory once even if several requests ask for it. Others have their turn between two parts of it, and a caller's
  * requests come one after another.
  */
 export function queueJson(

@@ -36,7 +36,7 @@ export async function serveComfyuiPage(app: FastifyInstance, folder: string): Pr
     dotfiles: 'ignore',
     setHeaders(reply, path) {
       reply.header('content-security-policy', contentSecurityPolicy);
-      // As ComfyUI: what may change under the same name is asked for again.
+      // As ComfyUI: the browser asks again for what may change under the same name.
       if (/\.(?:html|js|css)$|index\.json$/.test(path) && !/[\\/]assets[\\/]/.test(path))
         reply.header('cache-control', 'no-cache');
     },

@@ -15,7 +15,7 @@ export interface GuardedRequest {
   readonly body?: string;
   /** Bytes of an answer that are read. */
   readonly maxBytes: number;
-  /** What is asked for, for messages: `picture`. */
+  /** What the request loads, for messages: `picture`. */
   readonly what: string;
   /** For tests: the resolver, and the allowed addresses. */
   readonly resolve?: Resolve | undefined;

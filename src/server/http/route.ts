@@ -62,7 +62,7 @@ export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P ext
   readonly status?: number;
   /** The body may be a form, whose fields and files the body schema then sees. */
   readonly form?: (parts: readonly FormPart[]) => unknown;
-  /** The body is given as its bytes, whatever its type; undefined where there is none. */
+  /** The body comes as its bytes, whatever its type; undefined without a body. */
   readonly rawBody?: boolean;
   /** The body may carry pictures; others are small. */
   readonly takesPictures?: boolean;

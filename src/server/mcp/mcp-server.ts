@@ -211,7 +211,7 @@ function addEdit(server: McpServer, { withModel, run, requestOf, resultOf, pictu
           .min(0)
           .max(1)
           .optional()
-          .describe('0 keeps the picture, 1 starts anew; default: 0.75, with a mask 1'),
+          .describe('0 keeps the picture, 1 ignores it; default: 0.75, with a mask 1'),
       },
     },
     ({ model: name, image: picture, mask: sketch, strength, ...given }, extra) =>

@@ -118,7 +118,7 @@ async function lastCheckpoint(folder: string, checkpoints: Checkpoints): Promise
   return undefined;
 }
 
-/** Writes the finished model, and beside it its configuration and files. Returns its path. */
+/** Writes the finished model, with its configuration and files next to it. Returns its path. */
 async function writeModel(
   folder: string,
   { entries, provide, metadata }: Parameters<Run['model']>[0],

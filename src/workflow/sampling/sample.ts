@@ -116,7 +116,7 @@ function globalGenerator({ seed, noise, latent }: SampleOptions): TorchGenerator
   return generator;
 }
 
-/** Draws of the seed behind, for samplers that draw what is kept anew. */
+/** Draws from the next seed, for samplers that draw other noise for what a mask keeps. */
 function keptNoise({ sampler, seed, noise }: SampleOptions): Latent {
   if (!sampler.drawsKeptNoise) return noise;
   return new TorchGenerator(offsetSeed(seed, 1)).randn(noise.shape);

@@ -41,7 +41,7 @@ export interface ModelPatches {
   ) => Float32 | Promise<Float32>)[];
   /** The unconditional prediction is made at guidance scale 1 too. */
   readonly keepsUnconditional?: boolean | undefined;
-  /** Changes the mask of what is made anew at a level. */
+  /** Changes, at a level, the mask of what is repainted. */
   readonly denoiseMask?: ((mask: Float32, sigma: number, sigmas: ArrayLike<number>) => Float32) | undefined;
   /** The network to run at a level, one after another: extensions that hold for a part of the run. */
   readonly networkAt?: readonly ((network: ModelNetwork, sigma: number) => ModelNetwork)[];

@@ -1,4 +1,4 @@
-/** GET /api/v1/adapters: LoRAs and textual inversions with what lies beside them, for a page to choose from; and their preview pictures. */
+/** GET /api/v1/adapters: LoRAs and textual inversions with their sidecar files, for a page to choose from; and their preview pictures. */
 
 import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
