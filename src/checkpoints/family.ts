@@ -8,7 +8,8 @@ import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { isEmbedding } from './embedding-file.ts';
-import { type FileKind, fileKinds, kindsWithLoras, lateKinds, steers } from './file-kinds.ts';
+import { fileKinds, kindsWithLoras, lateKinds } from './file-kinds.ts';
+import { type FileKind, steers } from './kinds/file-kind.ts';
 import { familyOfLora, isLora } from './lora-family.ts';
 import { familyOfContext, familyOfEmbedding, type ModelFamily, modelFamilies, modelFamily } from './model-families.ts';
 import { type NameMarks, nameMarks } from './name-marks.ts';

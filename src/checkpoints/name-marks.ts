@@ -1,6 +1,6 @@
 /** Looks for marks in the names of a file: all names are one text, so that a file of many names costs a search for each mark. */
 
-import type { Mark } from './file-kinds.ts';
+import type { Mark } from './kinds/file-kind.ts';
 
 /** What may stand in front of a network's names, in files of whole models and of training programs. */
 const prefixes = [

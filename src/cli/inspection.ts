@@ -5,8 +5,6 @@ import { join } from 'node:path';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { elementCount } from '../tensor/tensor.ts';
-import { fileError } from '../files/byte-source-node.ts';
-import { openRegular } from '../files/open-node.ts';
 import { networkConfigs } from '../checkpoints/checkpoint-networks.ts';
 import { type Checkpoint, isCheckpoint } from '../checkpoints/checkpoint.ts';
 import {
@@ -17,7 +15,6 @@ import {
   familyOfUnrecognised,
 } from '../checkpoints/family.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
-import { splitFilesIn } from '../checkpoints/split-files-node.ts';
 import { putTogether } from '../checkpoints/put-together.ts';
 import { openCheckpointAt, readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
@@ -26,18 +23,11 @@ import { adapterKind, adapterProblem } from './inspect-adapter.ts';
 import { inspectNetwork, type PartReport } from './inspect-network.ts';
 import { type QuantisedNetwork, quantisedNetworks } from './quantised-report.ts';
 import { plainMetadata } from './plain-metadata.ts';
+import { formatOf, type WeightsFormat } from './weights-format.ts';
 
 export interface Inspection {
   readonly path: string;
-  readonly format:
-    | 'safetensors'
-    | 'gguf'
-    | 'torch zip'
-    | 'torch legacy'
-    | 'sharded'
-    | 'diffusers folder'
-    | 'split files'
-    | 'folder';
+  readonly format: WeightsFormat;
   readonly bytes: number;
   /** The kind of the file or folder as a whole. */
   readonly kind: 'checkpoint' | 'network' | 'lora' | 'embedding' | 'tensors';
@@ -158,7 +148,7 @@ async function configBeside(path: string): Promise<string | undefined> {
 
 async function inspectAlone(
   path: string,
-  format: Inspection['format'],
+  format: WeightsFormat,
   source: WeightSource,
   options: InspectionOptions,
   found: Found | string,
@@ -196,14 +186,9 @@ async function inspectAlone(
   };
 }
 
-const isFolderOfParts = (format: Inspection['format']): boolean =>
-  format === 'diffusers folder' || format === 'split files';
+const isFolderOfParts = (format: WeightsFormat): boolean => format === 'diffusers folder' || format === 'split files';
 
-async function inspectCheckpoint(
-  path: string,
-  format: Inspection['format'],
-  options: InspectionOptions,
-): Promise<Inspection> {
+async function inspectCheckpoint(path: string, format: WeightsFormat, options: InspectionOptions): Promise<Inspection> {
   const checkpoint = await openCheckpointAt(path, {
     config: options.config,
     ...(options.ema ? { ema: true } : {}),
@@ -250,7 +235,7 @@ type Inventory = Pick<
 
 async function inventory(
   path: string,
-  format: Inspection['format'],
+  format: WeightsFormat,
   sources: readonly WeightSource[],
   { verify, signal }: InspectionOptions,
 ): Promise<Inventory> {
@@ -279,32 +264,6 @@ async function inventory(
     dtypes,
     metadata,
   };
-}
-
-async function formatOf(path: string): Promise<Inspection['format']> {
-  const status = await stat(path).catch((cause: unknown) => {
-    throw fileError(path, cause);
-  });
-  if (status.isDirectory())
-    return (await stat(join(path, 'model_index.json')).then(
-      () => true,
-      () => false,
-    ))
-      ? 'diffusers folder'
-      : (await splitFilesIn(path))
-        ? 'split files'
-        : 'folder';
-  if (/\.index(?:\.[^./\\]+)?\.json$/.test(path)) return 'sharded';
-  const { handle } = await openRegular(path);
-  try {
-    const head = Buffer.alloc(9);
-    await handle.read(head, 0, 9, 0);
-    if (head.toString('latin1', 0, 2) === 'PK') return 'torch zip';
-    if (head.toString('latin1', 0, 4) === 'GGUF') return 'gguf';
-    return /\.safetensors$/i.test(path) || head[8] === 0x7b ? 'safetensors' : 'torch legacy';
-  } finally {
-    await handle.close();
-  }
 }
 
 export type { PartReport };

@@ -12,7 +12,17 @@ import { keySource } from '../families/key-lists.ts';
 import { reference } from '../reference.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';
 import { shapedSource } from './shaped-source.ts';
-import { type KnownName, knownNames } from './known-names.ts';
+
+/** A name, or a name with its shape. */
+type KnownName = string | readonly [name: string, ...shape: number[]];
+
+/**
+ * Names of files that people have, a few of each, with shapes where they decide, by the id of their kind: from ComfyUI's
+ * comfy/model_detection.py and comfy/sd.py, diffusers' loaders/single_file_utils.py, and the published files.
+ */
+const knownNames: Readonly<Record<string, readonly (readonly KnownName[])[]>> = JSON.parse(
+  readFileSync(new URL('known-names.json', import.meta.url), 'utf8'),
+);
 
 const file = (names: readonly KnownName[]): WeightSource => ({
   label: 'x.safetensors',
