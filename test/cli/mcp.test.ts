@@ -7,6 +7,7 @@ import test from 'node:test';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { inspectImageFile } from '../../src/image/codec/image-file.ts';
+import { sdWords } from '../programs.ts';
 import { temporaryFolder } from './run-cli.ts';
 
 interface Result {
@@ -21,7 +22,7 @@ test('an assistant lists models, makes a picture and changes it', async (context
   await client.connect(
     new StdioClientTransport({
       command: process.execPath,
-      args: ['--import', join(root, 'tools/typescript.mjs'), join(root, 'src/cli/main.ts'), 'mcp', '--outdir', outdir],
+      args: [...sdWords, 'mcp', '--outdir', outdir],
       cwd: root,
     }),
   );

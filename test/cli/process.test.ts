@@ -7,8 +7,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { nodeWords, sdWords } from '../programs.ts';
 import { autoencoderYaml, trainingRuns } from '../training/training-runs.ts';
-import { sdProgram, startSd } from './run-cli.ts';
+import { startSd } from './run-cli.ts';
 
 function folderFor(context: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sd-process-'));
@@ -91,7 +93,7 @@ test('a pipe whose reader has gone ends a training that writes nothing to it', {
   writeFileSync(quiet, readFileSync(config, 'utf8').replace('log_every: 2', 'log_every: 1000'));
   const words = training(folder).slice(0, -1);
   words[2] = quiet;
-  const line = [...sdProgram, ...words].map((word) => `'${word}'`).join(' ');
+  const line = [process.execPath, ...sdWords, ...words].map((word) => `'${word}'`).join(' ');
   const child = spawn('bash', ['-c', `{ ${line} 2>&1; echo "ended with $?" >&3; } | head -1`], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
@@ -111,18 +113,9 @@ test('Ctrl-C is heard while a command never gives way', async (t) => {
     `import { isMainThread } from 'node:worker_threads';
 if (!isMainThread) { process.stdout.write(''); console.error('busy'); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200); for (;;); }`,
   );
-  const root = join(import.meta.dirname, '../..');
   const child = spawn(
     process.execPath,
-    [
-      '--import',
-      join(root, 'tools/typescript.mjs'),
-      '--import',
-      join(folder, 'hang.mjs'),
-      join(root, 'src/cli/main.ts'),
-      'tokenize',
-      'x',
-    ],
+    [...nodeWords('src/cli/main.ts', [pathToFileURL(join(folder, 'hang.mjs')).href]), 'tokenize', 'x'],
     { cwd: folder },
   );
   const end = ended(child as ReturnType<typeof startSd>);
@@ -133,15 +126,9 @@ if (!isMainThread) { process.stdout.write(''); console.error('busy'); Atomics.wa
 });
 
 test('a Node that is too old is told so before anything is imported', () => {
-  const main = join(import.meta.dirname, '../../src/cli/main.ts');
-  const root = join(import.meta.dirname, '../..');
   const old = `Object.defineProperty(process.versions, 'node', { value: '18.20.8' });`;
   const { status, stderr } = spawnSync(process.execPath, [
-    '--import',
-    join(root, 'tools/typescript.mjs'),
-    '--import',
-    `data:text/javascript,${encodeURIComponent(old)}`,
-    main,
+    ...nodeWords('src/cli/main.ts', [`data:text/javascript,${encodeURIComponent(old)}`]),
     'txt2img',
     'x',
   ]);
@@ -153,14 +140,11 @@ test('a Node that is too old is told so before anything is imported', () => {
 });
 
 test('a full output is an error with a word', { skip: !existsSync('/dev/full') }, () => {
-  const root = join(import.meta.dirname, '../..');
   const { status, stderr } = spawnSync('sh', [
     '-c',
     '"$0" "$@" > /dev/full',
     process.execPath,
-    '--import',
-    join(root, 'tools/typescript.mjs'),
-    join(root, 'src/cli/main.ts'),
+    ...sdWords,
     'tokenize',
     'a',
   ]);

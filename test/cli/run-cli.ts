@@ -1,4 +1,4 @@
-/** Runs the CLI within the test's process, and as a process from source. */
+/** Runs the CLI within the test's process, and as a process. */
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { runCli } from '../../src/cli/program.ts';
+import { sdWords } from '../programs.ts';
 
 export interface CliResult {
   readonly code: number;
@@ -53,18 +54,7 @@ export function temporaryFolder(context: TestContext): string {
   return folder;
 }
 
-const root = join(import.meta.dirname, '../..');
-
-/** The words of a shell that start `sd` from source. */
-export const sdProgram: readonly string[] = [
-  process.execPath,
-  '--import',
-  join(root, 'tools/typescript.mjs'),
-  join(root, 'src/cli/main.ts'),
-];
-
-/** Starts `sd` from source. */
+/** Starts `sd` in a process of its own. */
 export function startSd(words: readonly string[], cwd: string): ChildProcessWithoutNullStreams {
-  const [program = '', ...own] = sdProgram;
-  return spawn(program, [...own, ...words], { cwd });
+  return spawn(process.execPath, [...sdWords, ...words], { cwd });
 }

@@ -1,14 +1,17 @@
-/** Programs from source in a few files: a rank then starts in half the processor time that the sources take, which every thread reads one by one. */
+/** Programs from source in a few files, those of the whole run of tests if they are among them: a rank then starts in half the processor time that the sources take, which every thread reads one by one. */
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
+import { bundleIn } from '../programs.ts';
 
 const root = join(import.meta.dirname, '../..');
 /** Threads that a program may start. */
 const threads = ['src/cli/command-thread.ts', 'src/engine/node-worker.ts'];
 
 async function bundle(script: string): Promise<string> {
+  const folderOfRun = process.env['SD_TEST_BUNDLES'];
+  if (folderOfRun && existsSync(bundleIn(folderOfRun, script))) return bundleIn(folderOfRun, script);
   // Two levels below the package, as the sources are: they find package.json and models/ from there.
   mkdirSync(join(root, 'build'), { recursive: true });
   const folder = mkdtempSync(join(root, 'build', 'ranks-'));

@@ -5,14 +5,15 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { nodeWords } from '../programs.ts';
 import { autoencoderYaml, trainingRuns } from '../training/training-runs.ts';
 
 const runs = await trainingRuns();
 
 function sdWithoutKoffi(...words: readonly string[]) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OMPI|PMI|SLURM)/.test(name)));
-  const hooks = ['--import', './tools/typescript.mjs', '--import', './test/distributed/without-koffi.mjs'];
-  return spawnSync(process.execPath, [...hooks, 'src/cli/main.ts', ...words], { env, encoding: 'utf8' });
+  const program = nodeWords('src/cli/main.ts', ['./test/distributed/without-koffi.mjs']);
+  return spawnSync(process.execPath, [...program, ...words], { env, encoding: 'utf8' });
 }
 
 test('commands that can run on ranks do not load koffi in one process', () => {

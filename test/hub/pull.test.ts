@@ -21,6 +21,7 @@ import { keptModels, removeKept } from '../../src/hub/hub-cache-node.ts';
 import { hubSettings } from '../../src/hub/hub-settings.ts';
 import { modelPath } from '../../src/hub/pull-node.ts';
 import { sd } from '../cli/run-cli.ts';
+import { sdWords } from '../programs.ts';
 import { commit, etagOf, startStubHub, type StubHub } from './stub-hub.ts';
 
 const bytes = (length: number, seed: number): Uint8Array =>
@@ -221,22 +222,10 @@ print(json.dumps({'warnings': len(info.warnings), 'repos': [r.repo_id for r in i
 test('killed at any moment, a download is resumed to the same bytes; two at once take turns', async (t) => {
   const { hub, environment, cache } = await setUp(t);
   hub.slow = 15;
-  const root = join(import.meta.dirname, '../..');
   const start = () =>
-    spawn(
-      process.execPath,
-      [
-        '--import',
-        join(root, 'tools/typescript.mjs'),
-        join(root, 'src/cli/main.ts'),
-        'pull',
-        'hf:org/model/unet',
-        '--quiet',
-      ],
-      {
-        env: { ...process.env, ...environment },
-      },
-    );
+    spawn(process.execPath, [...sdWords, 'pull', 'hf:org/model/unet', '--quiet'], {
+      env: { ...process.env, ...environment },
+    });
   const partial = join(cache, 'models--org--model/blobs', `${etagOf(big)}.sd.incomplete`);
   for (let kill = 0; kill < 2; kill++) {
     const child = start();

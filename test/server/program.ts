@@ -1,9 +1,7 @@
 /** `sd serve` and `sd worker` as processes of their own, to be killed. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { join } from 'node:path';
-
-const root = join(import.meta.dirname, '../..');
+import { sdWords } from '../programs.ts';
 
 export interface Program {
   readonly process: ChildProcess;
@@ -19,15 +17,8 @@ export async function startProgram(
   ready: RegExp,
   wrapper: readonly string[] = [],
 ): Promise<Program & { readonly found: RegExpExecArray }> {
-  const [command = '', ...rest] = [
-    ...wrapper,
-    process.execPath,
-    '--import',
-    './tools/typescript.mjs',
-    'src/cli/main.ts',
-    ...words,
-  ];
-  const child = spawn(command, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [command = '', ...rest] = [...wrapper, process.execPath, ...sdWords, ...words];
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   let [out, errors] = ['', ''];
   child.stderr.on('data', (text: Buffer) => {
     errors += text.toString();

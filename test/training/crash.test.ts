@@ -9,6 +9,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { sdWords } from '../programs.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { autoencoderYaml, diffusionYaml, eventsOf, trainingRuns } from './training-runs.ts';
 
@@ -26,21 +27,7 @@ function sdTrain(
 ): Promise<{ readonly code: number | null; readonly errors: string }> {
   const child = spawn(
     process.execPath,
-    [
-      '--import',
-      './tools/typescript.mjs',
-      'src/cli/main.ts',
-      'train',
-      '--config',
-      config,
-      '--run',
-      run,
-      '--resume',
-      '--report',
-      '--threads',
-      '1',
-      '--json',
-    ],
+    [...sdWords, 'train', '--config', config, '--run', run, '--resume', '--report', '--threads', '1', '--json'],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let lines = 0;

@@ -6,6 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { nodeWords } from '../programs.ts';
 import { autoencoderYaml, trainingRuns } from './training-runs.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -20,11 +22,7 @@ for (const at of [1, 2, 4])
     const words = ['train', '--config', config, '--run', join(folder, 'run'), '--steps', '1', '--quiet'];
     const { status, stderr } = spawnSync(
       process.execPath,
-      [
-        ...['--import', join(root, 'tools/typescript.mjs'), '--import', join(root, 'tools/faults/at-write.mjs')],
-        join(root, 'src/cli/main.ts'),
-        ...words,
-      ],
+      [...nodeWords('src/cli/main.ts', [pathToFileURL(join(root, 'tools/faults/at-write.mjs')).href]), ...words],
       {
         cwd: root,
         encoding: 'utf8',
