@@ -17,7 +17,7 @@ import { systemCode, writeError } from '../files/file-error-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { readTextIfThere } from '../files/open-node.ts';
 import { isTemporaryName, removeHalfWritten, temporaryName } from '../files/temporary-node.ts';
-import { writeAll, writeFileAtomic } from '../files/write-file-node.ts';
+import { writeAll, writeText } from '../files/write-file-node.ts';
 import { hubSettings } from '../hub/hub-settings.ts';
 
 export interface PreparedSettings {
@@ -175,7 +175,7 @@ export async function writePrepared(
       async keep(key, { label, program }) {
         await flush(path);
         const note: Note = { label, program, bytes };
-        await writeFileAtomic(join(temporary, 'entry.json'), [new TextEncoder().encode(JSON.stringify(note))]);
+        await writeText(join(temporary, 'entry.json'), JSON.stringify(note));
         const { entry } = paths(folder, key);
         // Another process's, or a damaged one.
         if ((await usePrepared(folder, key)) === undefined) await rm(entry, { recursive: true, force: true });

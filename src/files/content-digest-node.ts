@@ -8,7 +8,7 @@ import { throwIfAborted } from '../errors.ts';
 import type { FileIdentity } from './byte-source.ts';
 import { openFile } from './byte-source-node.ts';
 import { changed, isSameFile, readTextIfThere } from './open-node.ts';
-import { writeFileAtomic } from './write-file-node.ts';
+import { writeText } from './write-file-node.ts';
 
 const pieceBytes = 2 ** 24;
 /** Pieces that are read and digested at a time. */
@@ -95,6 +95,6 @@ export class ContentDigests {
   async #keep(name: string, digest: string): Promise<void> {
     const rows = [...(await this.#read())].filter(([other]) => other !== name);
     rows.push([name, digest]);
-    await writeFileAtomic(this.#path, [new TextEncoder().encode(JSON.stringify(rows.slice(-mostFiles)))]);
+    await writeText(this.#path, JSON.stringify(rows.slice(-mostFiles)));
   }
 }

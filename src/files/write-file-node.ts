@@ -68,6 +68,11 @@ export function writeFileAtomic(path: string, chunks: Chunks, options: WriteFile
   return writeNewFile(path, chunks, { replace: true, ...options });
 }
 
+/** Like `writeFileAtomic`, of a text as UTF-8. */
+export function writeText(path: string, text: string, options: WriteFileOptions = {}): Promise<FileIdentity> {
+  return writeFileAtomic(path, [new TextEncoder().encode(text)], options);
+}
+
 /** Throws `file-exists` where a file is written to a name that is taken; to be known before long work. */
 export async function checkFree(path: string, replace: WriteFileOptions['replace'] = false): Promise<void> {
   const there = await statusOf(path);

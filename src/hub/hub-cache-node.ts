@@ -9,7 +9,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { systemCode, writeError } from '../files/file-error-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { readTextIfThere, whatIsAt } from '../files/open-node.ts';
-import { writeFileAtomic } from '../files/write-file-node.ts';
+import { writeText } from '../files/write-file-node.ts';
 
 export interface RepositoryCache {
   readonly folder: string;
@@ -46,7 +46,7 @@ export async function keepRef({ folder }: RepositoryCache, revision: string, com
   if (revision === commit) return;
   const path = join(folder, 'refs', ...revision.split('/'));
   await makeFolder(dirname(path));
-  await writeFileAtomic(path, [new TextEncoder().encode(commit)]);
+  await writeText(path, commit);
 }
 
 /** Gives a blob its name in a snapshot: a relative link, or where links cannot be made the file itself. */

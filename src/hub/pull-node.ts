@@ -180,8 +180,8 @@ async function pullFromCivitai(
     },
     { ...options, fetch: settings.fetch },
   );
-  const { writeFileAtomic } = await import('../files/write-file-node.ts');
-  await writeFileAtomic(note, [new TextEncoder().encode(file.name)]);
+  const { writeText } = await import('../files/write-file-node.ts');
+  await writeText(note, file.name);
   return path;
 }
 

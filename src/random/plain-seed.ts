@@ -20,8 +20,5 @@ export function plainSeed(seed: Seed | string): PlainSeed {
 /** A plain seed for a generator. */
 export const seedOf = (seed: PlainSeed): Seed => (typeof seed === 'number' ? seed : BigInt(seed));
 
-/**
- * The seed of a later picture of a batch.
- * @public The page uses it.
- */
+/** The seed of a later picture of a batch. */
 export const laterSeed = (seed: PlainSeed, place: number): PlainSeed => plainSeed(BigInt(seed) + BigInt(place));

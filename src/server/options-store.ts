@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import * as z from 'zod';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { readTextIfThere } from '../files/open-node.ts';
-import { takeName, writeFileAtomic } from '../files/write-file-node.ts';
+import { takeName, writeText } from '../files/write-file-node.ts';
 
 export type OptionValue = string | number | boolean | null | readonly unknown[];
 export type OptionValues = Readonly<Record<string, OptionValue>>;
@@ -43,7 +43,7 @@ export async function openOptionsStore(path?: string, onDamaged?: (aside: string
   const save = async (): Promise<void> => {
     if (path === undefined) return;
     await makeFolder(dirname(path));
-    await writeFileAtomic(path, [new TextEncoder().encode(JSON.stringify(Object.fromEntries(byOwner)))], {
+    await writeText(path, JSON.stringify(Object.fromEntries(byOwner)), {
       mode: 0o600,
     });
   };

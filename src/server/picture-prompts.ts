@@ -1,7 +1,7 @@
 /** The prompt of each picture: all have the caller's, or each its own of a template (`dynamicPrompts`), by its seed as in sd-dynamic-prompts. */
 
 import { type Wildcards, resolveDynamicPrompt } from '../prompt/dynamic-prompt.ts';
-import { type PlainSeed, seedOf } from '../random/plain-seed.ts';
+import { laterSeed, type PlainSeed } from '../random/plain-seed.ts';
 
 export interface PromptTemplates {
   readonly prompt: string;
@@ -17,9 +17,9 @@ export function picturePrompts(
   wildcards?: Wildcards,
 ): { readonly prompts: readonly string[]; readonly negativePrompt: string } {
   if (!dynamicPrompts) return { prompts: Array.from({ length: count }, () => prompt), negativePrompt };
-  const seed = BigInt(seedOf(first));
+  const seed = (place: number): bigint => BigInt(laterSeed(first, place));
   return {
-    prompts: Array.from({ length: count }, (_, i) => resolveDynamicPrompt(prompt, seed + BigInt(i), wildcards)),
-    negativePrompt: resolveDynamicPrompt(negativePrompt, seed, wildcards),
+    prompts: Array.from({ length: count }, (_, i) => resolveDynamicPrompt(prompt, seed(i), wildcards)),
+    negativePrompt: resolveDynamicPrompt(negativePrompt, seed(0), wildcards),
   };
 }

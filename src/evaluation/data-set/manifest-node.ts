@@ -10,7 +10,7 @@ import { openFile } from '../../files/byte-source-node.ts';
 import { type Lock, takeLock } from '../../files/lock-node.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { readTextIfThere, whatIsAt } from '../../files/open-node.ts';
-import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
+import { removeHalfWritten, writeFileAtomic, writeText } from '../../files/write-file-node.ts';
 import { type Place, start } from './blocks.ts';
 
 export interface Manifest {
@@ -33,7 +33,7 @@ const hashesName = (shard: number): string => `${String(shard).padStart(5, '0')}
 
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   const text = `${JSON.stringify(manifest, null, 2)}\n`;
-  await writeFileAtomic(join(folder, manifestName), [new TextEncoder().encode(text)]);
+  await writeText(join(folder, manifestName), text);
 }
 
 function differences(old: Manifest['settings'], settings: Manifest['settings']): string[] {

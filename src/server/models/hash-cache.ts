@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { readTextIfThere } from '../../files/open-node.ts';
 import { sha256OfFile } from '../../files/sha256-node.ts';
-import { writeFileAtomic } from '../../files/write-file-node.ts';
+import { writeText } from '../../files/write-file-node.ts';
 
 export interface HashCache {
   /** What is known without reading the file. */
@@ -40,7 +40,7 @@ export async function openHashCache(path?: string): Promise<HashCache> {
     if (path === undefined) return;
     await makeFolder(dirname(path));
     const text = JSON.stringify(Object.fromEntries([...rows].slice(-most)));
-    await writeFileAtomic(path, [new TextEncoder().encode(text)], { mode: 0o600 });
+    await writeText(path, text, { mode: 0o600 });
   };
   const read = async (file: string): Promise<string | null> => {
     const found = await stat(file);

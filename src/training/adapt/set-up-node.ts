@@ -12,7 +12,7 @@ import { textToImage } from '../../pipelines/text-to-image.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { readTextIfThere } from '../../files/open-node.ts';
-import { writeFileAtomic } from '../../files/write-file-node.ts';
+import { writeFileAtomic, writeText } from '../../files/write-file-node.ts';
 import {
   type AdapterConfig,
   adapterConfig,
@@ -164,7 +164,7 @@ async function* makePriorPictures(
       if (event.kind !== 'result') continue;
       const [made] = event.images;
       if (!made) throw new StableDiffusionError('engine-failed', 'The model returned no picture.');
-      await writeFileAtomic(join(folder, `${name}.txt`), [new TextEncoder().encode(prompt)]);
+      await writeText(join(folder, `${name}.txt`), prompt);
       await writeFileAtomic(join(folder, `${name}.png`), [await codec.encode(made.image, { format: 'png' })]);
     }
     yield { kind: 'class-pictures', done: ++done, total: count };

@@ -6,7 +6,7 @@
 import { fileError } from '../../files/byte-source-node.ts';
 import { readTextIfThere } from '../../files/open-node.ts';
 import { openToWrite } from '../../files/open-to-write-node.ts';
-import { writeFileAtomic } from '../../files/write-file-node.ts';
+import { writeText } from '../../files/write-file-node.ts';
 
 export interface MetricsRow {
   readonly step: number;
@@ -30,7 +30,7 @@ export async function openMetricsLog(path: string, step: number): Promise<Metric
     .flatMap((line) => parseRow(line) ?? [])
     .filter((row) => row.step <= step);
   const kept = rows.map((row) => `${formatRow(row)}\n`).join('');
-  if (kept !== text) await writeFileAtomic(path, [new TextEncoder().encode(kept)]);
+  if (kept !== text) await writeText(path, kept);
   const handle = await openToWrite(path, 'append');
   return {
     rows,

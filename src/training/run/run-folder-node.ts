@@ -24,7 +24,7 @@ import { readFileOf, readTextIfThere } from '../../files/open-node.ts';
 import { type Lock, takeLock } from '../../files/lock-node.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
-import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
+import { removeHalfWritten, writeFileAtomic, writeText } from '../../files/write-file-node.ts';
 import { type LoggedImages, logBackground, logFileName, type LogPlace } from '../image-log.ts';
 import {
   type CheckpointContent,
@@ -130,8 +130,7 @@ async function writeModel(
     ...files,
     ...(config === undefined ? {} : { [name.replace(/\.safetensors$/, '.yaml')]: config }),
   };
-  for (const [other, text] of Object.entries(beside))
-    await writeFileAtomic(join(folder, other), [new TextEncoder().encode(text)]);
+  for (const [other, text] of Object.entries(beside)) await writeText(join(folder, other), text);
   return path;
 }
 
@@ -151,8 +150,8 @@ async function openLockedRun(
   const resumed = options.resume ? await lastCheckpoint(folder, checkpoints) : undefined;
   const start = resumed?.step ?? 0;
   if (before !== undefined && before !== options.config)
-    await writeFileAtomic(join(folder, `config.until-${stepName(start)}.yaml`), [new TextEncoder().encode(before)]);
-  if (before !== options.config) await writeFileAtomic(configPath, [new TextEncoder().encode(options.config)]);
+    await writeText(join(folder, `config.until-${stepName(start)}.yaml`), before);
+  if (before !== options.config) await writeText(configPath, options.config);
 
   const metrics: MetricsLog = await openMetricsLog(join(folder, 'metrics.jsonl'), start);
   const events = await openEvents(folder, clock());
@@ -213,7 +212,7 @@ async function openLockedRun(
         metrics: metrics.rows,
         samples: shown,
       });
-      await writeFileAtomic(path, [new TextEncoder().encode(page)]);
+      await writeText(path, page);
       return path;
     },
     async close() {
