@@ -6,7 +6,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { build, type Plugin, stop } from 'esbuild';
 import { bundleIn } from '../test/programs.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -57,6 +57,8 @@ export async function bundleTests(files: readonly string[]): Promise<TestBundles
     remove();
     throw error;
   }
+  // Its service would keep memory while the tests run.
+  await stop();
   return { files: files.map((file) => bundleIn(folder, file)), folder, remove };
 }
 
