@@ -5,7 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { startTestServer } from './start.ts';
+
+// One of the modules is TypeScript, which Node 20 does not read by itself.
+await import(pathToFileURL(join(import.meta.dirname, '../../tools/typescript.mjs')).href);
 
 function folderWith(context: TestContext, files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'sd-nodes-'));
