@@ -79,7 +79,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   const imageCondition =
     unet.config.kind === 'if_unet'
       ? enlargedCondition(unet.config, folder.image_scheduler)
-      : folderImageCondition(unet.config, image?.config, folder.image_scheduler);
+      : folderImageCondition(unet.config, image?.config, folder);
   const config = assembledConfig({
     unet: unet.config,
     firstStage: vae?.config ?? { kind: 'identity' },

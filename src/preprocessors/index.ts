@@ -3,6 +3,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import type { Annotator } from '../models/annotators/annotator.ts';
+import { whyAbsent } from './absent-preprocessors.ts';
 import { greyToRgb } from './line-drawing.ts';
 import { networkPreprocessors } from './network-preprocessors.ts';
 import { plainPreprocessors } from './plain-preprocessors.ts';
@@ -24,9 +25,11 @@ export function findPreprocessor(name: string): Preprocessor | undefined {
 export function preprocessorNamed(name: string): Preprocessor {
   const found = findPreprocessor(name);
   if (found) return found;
+  const absent = whyAbsent(name);
   throw new StableDiffusionError(
     'invalid-argument',
-    `There is no preprocessor ${name}; there are ${preprocessors.map((one) => one.name).join(', ')}.`,
+    absent ??
+      `There is no preprocessor ${name.slice(0, 100)}; there are ${preprocessors.map((one) => one.name).join(', ')}.`,
   );
 }
 

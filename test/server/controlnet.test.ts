@@ -94,6 +94,10 @@ test('detect gives the map of each picture', async () => {
     'No image selected',
   ]);
   assert.equal((await refusal({ controlnet_module: 'magic' }, '/controlnet/detect'))[2], 'Module not available');
+  assert.equal(
+    (await refusal({ controlnet_module: 'seg_ofade20k' }, '/controlnet/detect'))[2],
+    'Module not available. seg_ofade20k of sd-webui-controlnet needs OneFormer, which is not supported. Send a finished map without a preprocessor.',
+  );
   assert.match((await refusal({ controlnet_module: 'openpose' }, '/controlnet/detect'))[2], /--annotators/);
   const masked = { controlnet_module: 'inpaint', controlnet_input_images: [await base64Png(picture)] };
   assert.match((await refusal(masked, '/controlnet/detect'))[2], /requires `controlnet_masks`/);

@@ -10,7 +10,7 @@ import {
   type NetworkConfig,
   type UNetConfig,
 } from '../../config/network-config.ts';
-import { isMapping } from '../../config/validate.ts';
+import { configError, isMapping } from '../../config/validate.ts';
 import { withNames, withoutPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { canonicalWeights } from '../canonical.ts';
@@ -53,6 +53,9 @@ interface InferredImageCondition {
 
 const what = 'condition on an image';
 
+/** Of the published x4 upscaler. */
+const publishedNoiseLevel = 350;
+
 function of(given: object, network: DetectedNetwork | undefined): InferredImageCondition {
   const config = inferred(imageConditionSchema, { ...given, ...(network ? { network: network.config } : {}) }, what);
   return { config, parts: network ? { [imageConditionPart]: network.source } : {} };
@@ -63,7 +66,7 @@ export function inferImageCondition(source: WeightSource, unet: UNetConfig): Inf
   const { entries } = source;
   const own = unet.in_channels - unet.out_channels;
   if (hasPrefix(entries, 'low_scale_model.') || (own === 3 && unet.num_classes !== null))
-    return of({ kind: 'low_scale', max_noise_level: 350 }, undefined);
+    return of({ kind: 'low_scale', max_noise_level: publishedNoiseLevel }, undefined);
   if (unet.adm_in_channels !== null && hasPrefix(entries, 'noise_augmentor.'))
     return of(
       { kind: 'image_embedding', width: unet.adm_in_channels / 2, beta_schedule: 'squaredcos_cap_v2' },
@@ -78,7 +81,7 @@ const schedules: ReadonlyMap<unknown, string> = new Map([
 ]);
 
 /** The schedule of a folder's noise on the image. */
-function noiseOf(scheduler: unknown, fallback: string): object {
+function noiseOf(scheduler: unknown, fallback: string): Readonly<Record<string, unknown>> {
   const given = isMapping(scheduler) ? scheduler : {};
   return {
     timesteps: given['num_train_timesteps'] ?? 1000,
@@ -94,11 +97,28 @@ export function enlargedCondition(unet: IfUNetConfig, scheduler: unknown): Image
   return inferred(imageConditionSchema, { kind: 'enlarged', ...noiseOf(scheduler, 'squaredcos_cap_v2') }, what);
 }
 
+/** The greatest noise level that `model_index.json` states. Throws `config-invalid` for one beyond the schedule. */
+function greatestNoiseLevel(index: unknown, timesteps: unknown): unknown {
+  const stated = (isMapping(index) ? index['max_noise_level'] : undefined) ?? publishedNoiseLevel;
+  if (Number.isInteger(stated) && Number(stated) >= Number(timesteps))
+    throw configError(
+      `max_noise_level is ${String(stated)}, and the schedule of the noise has ${String(timesteps)} levels.`,
+    );
+  return stated;
+}
+
+export interface ImageFolder {
+  /** `low_res_scheduler` or `image_noising_scheduler`, parsed. */
+  readonly image_scheduler?: unknown;
+  /** `model_index.json`, parsed. */
+  readonly model_index?: unknown;
+}
+
 /** The condition of a diffusers folder: by the UNet's inputs, its image encoder, and the scheduler of the noise on the image. */
 export function folderImageCondition(
   unet: UNetConfig,
   encoder: NetworkConfig | undefined,
-  scheduler: unknown,
+  { image_scheduler: scheduler, model_index: index }: ImageFolder,
 ): ImageConditionConfig | null {
   const own = unet.in_channels - unet.out_channels;
   const noise = noiseOf(scheduler, encoder ? 'squaredcos_cap_v2' : 'scaled_linear');
@@ -109,7 +129,11 @@ export function folderImageCondition(
       what,
     );
   if (own === 3 && unet.num_classes !== null)
-    return inferred(imageConditionSchema, { kind: 'low_scale', max_noise_level: 350, ...noise }, what);
+    return inferred(
+      imageConditionSchema,
+      { kind: 'low_scale', max_noise_level: greatestNoiseLevel(index, noise['timesteps']), ...noise },
+      what,
+    );
   // Its depth network has the names of transformers, which are not read: the depth is given.
   return own === 1 && unet.context_dim !== null ? inferred(imageConditionSchema, { kind: 'depth' }, what) : null;
 }

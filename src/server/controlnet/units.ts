@@ -9,6 +9,7 @@ import { atField, invalidField, unfit } from '../http/problem.ts';
 import { type Caller, readPicture, storePicture } from '../http/picture-input.ts';
 import { type JobControl, jobControlSchema, type JobImagePrompt, jobImagePromptSchema } from '../job-controls.ts';
 import type { CatalogControl } from '../models/control-catalog.ts';
+import { whyAbsent } from '../../preprocessors/absent-preprocessors.ts';
 import { type ControlModule, findModule, withinSlider } from './modules.ts';
 import { type ControlUnitFields, unitSchema } from './unit-fields.ts';
 
@@ -58,7 +59,11 @@ function moduleOf({ module }: ControlUnitFields, where: Where): ControlModule {
   const name = module === null || module === '' || module.toLowerCase() === 'none' ? 'none' : module;
   const found = findModule(name);
   if (found) return found;
-  throw invalidField([...where, 'module'], `module(${name.slice(0, 100)}) not found in supported modules.`);
+  const absent = whyAbsent(name);
+  throw invalidField(
+    [...where, 'module'],
+    `module(${name.slice(0, 100)}) not found in supported modules.${absent ? ` ${absent}` : ''}`,
+  );
 }
 
 const shareOf = (value: number | null, otherwise: number, where: Where): number => {

@@ -8,6 +8,7 @@ import { drawMap } from '../../../pipelines/control-maps.ts';
 import { boundedList } from '../../admission/bounded-list.ts';
 import type { ServerContext } from '../../context.ts';
 import { type ControlModule, findModule, withinSlider } from '../../controlnet/modules.ts';
+import { whyAbsent } from '../../../preprocessors/absent-preprocessors.ts';
 import { atField, invalidField } from '../../http/problem.ts';
 import { type Caller, readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';
@@ -69,7 +70,8 @@ export const detectMaps = defineRoute({
   response: z.object({ info: z.string(), images: z.array(z.string()) }),
   async handle(context, { body: given, owner, signal }) {
     const name = given.controlnet_module || 'none';
-    const module = findModule(name) ?? refuse('Module not available');
+    const module =
+      findModule(name) ?? refuse(['Module not available', whyAbsent(name)].flatMap((part) => part ?? []).join('. '));
     if (!module.drawsMap) refuse('Module not supported');
     if (module.network !== undefined && context.controls.annotatorPath(module.network) === undefined)
       refuse(`The preprocessor ${module.name} needs a network that is in no folder of --annotators.`);
