@@ -9,7 +9,7 @@ import { joinBatches } from '../tensor/batches.ts';
 import { float32 } from '../tensor/tensor.ts';
 import type { NodeContext } from './context-in-run.ts';
 import type { Float32 } from './grids.ts';
-import { imageOf } from './pictures.ts';
+import { imageInTurns } from './pictures.ts';
 
 export const cachedPictureFolder = 'etn';
 
@@ -60,7 +60,7 @@ export async function cachePictures(images: Float32, format: string, { files, co
       'temp',
       cachedPictureFolder,
       id,
-      await codec.encode(imageOf(images, i), { format: kind, quality: 95 }),
+      await codec.encode(await imageInTurns(images, i), { format: kind, quality: 95 }),
     );
     told.push({ source: 'http', id, 'content-type': `image/${kind}`, type: 'output' });
   }

@@ -44,9 +44,10 @@ export async function loadedMask(
   const { frames } = await decodeFrames(await files.read(name));
   const [{ width, height, data } = { width: 1, height: 1, data: new Uint8Array(4) }] = frames;
   const index = ['red', 'green', 'blue', 'alpha'].indexOf(channel);
-  const values = Float32Array.from({ length: width * height }, (_, i) => {
-    const share = Math.fround((data[i * 4 + index] as number) / 255);
-    return channel === 'alpha' ? 1 - share : share;
-  });
+  const values = new Float32Array(width * height);
+  for (let i = 0; i < values.length; i++) {
+    const share = shares[data[i * 4 + index] as number] as number;
+    values[i] = channel === 'alpha' ? 1 - share : share;
+  }
   return float32([1, height, width], values);
 }

@@ -9,6 +9,9 @@ import { readBody } from '../../src/server/http/read-body.ts';
 import { createNodeThreads } from '../../src/server/run/node-thread.ts';
 import { copiedSlowly, memoryOf } from '../../src/server/run/moved-arrays.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { imageInTurns, imageOf } from '../../src/workflow/pictures.ts';
+import { alice, keys } from './callers.ts';
+import { startTestServer } from './start.ts';
 
 /** The longest time in which nobody else had a turn, in milliseconds. */
 async function longestWait(work: () => Promise<unknown>): Promise<number> {
@@ -100,4 +103,47 @@ test('arrays are copied once each, with turns for others, and small ones are lef
   assert.deepEqual([first.length, first[2 ** 22 - 1]], [2 ** 22, 2]);
   assert.deepEqual(memoryOf(copy), [first.buffer]);
   assert.ok(turns >= 4, `${turns} turns`);
+});
+
+test('a form of boundaries alone is refused before its parser makes a stream of each', async () => {
+  const server = await startTestServer({ keys });
+  const send = async (body: string): Promise<{ readonly status: number; readonly text: string }> => {
+    const headers = { ...alice, 'content-type': 'multipart/form-data; boundary=b' };
+    const response = await fetch(`${server.url}/v1/images/edits`, { method: 'POST', headers, body });
+    return { status: response.status, text: await response.text() };
+  };
+  const waited = await longestWait(async () => {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => send(`${'\r\n--b'.repeat(100_000)}--\r\n`)));
+    for (const { status, text } of answers) {
+      assert.equal(status, 413);
+      assert.match(text, /more than 200 lines that begin with --/);
+    }
+  });
+  // 1.5 s before.
+  assert.ok(waited < 500, `${waited} ms`);
+  const lines = '\r\n--'.repeat(100);
+  const { status, text } = await send(
+    `--b\r\ncontent-disposition: form-data; name="prompt"\r\n\r\n${lines}\r\n--b--\r\n`,
+  );
+  assert.equal(status, 400, text);
+  assert.match(text, /image/);
+  await server.stop();
+});
+
+test('large pictures of a workflow become bytes in turn with others, and the same bytes', async () => {
+  const values = new Float32Array(2 * 1024 * 2048 * 3).map((_, i) => ((i * 7919) % 3001) / 2000 - 0.25);
+  values.set([Number.NaN, Infinity, -Infinity, 1, 254.999 / 255], 1024 * 2048 * 3);
+  const images = float32([2, 1024, 2048, 3], values);
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const image = await imageInTurns(images, 1);
+  clearInterval(timer);
+  assert.ok(turns >= 1, `${turns} turns`);
+  assert.deepEqual([...image.data.subarray(0, 5)], [0, 255, 0, 255, 254]);
+  assert.deepEqual(image, imageOf(images, 1));
+  for (let i = 5; i < image.data.length; i += 9973)
+    assert.equal(
+      image.data[i],
+      Math.trunc(Math.min(255, Math.max(0, Math.fround(255 * (values[1024 * 2048 * 3 + i] as number))))),
+    );
 });

@@ -2,7 +2,29 @@
 
 import type { FastifyRequest } from 'fastify';
 import { StableDiffusionError } from '../../errors.ts';
+import { createBlock } from './read-body.ts';
 import type { FormPart } from './route.ts';
+
+/** What each boundary between two parts begins with, however the boundary is written. */
+const opening = Buffer.from('\r\n--');
+/** Openings in one form: a picture has hardly any by chance. */
+const mostOpenings = 200;
+
+/**
+ * Ends a form with too many boundaries, before the parser: it makes a stream of each, and a read has room for thousands. Listens first, and
+ * leaves the parser a chunk without any.
+ */
+function countBoundaries({ raw }: FastifyRequest): void {
+  let found = 0;
+  raw.on('data', (chunk: Buffer) => {
+    for (let at = chunk.indexOf(opening); at >= 0 && found <= mostOpenings; at = chunk.indexOf(opening, at + 1))
+      found++;
+    if (found <= mostOpenings) return;
+    chunk.fill(0);
+    const message = `The form has more than ${mostOpenings} lines that begin with --, as boundaries between its parts do.`;
+    if (raw.listenerCount('error') > 0) raw.emit('error', Object.assign(new Error(message), { statusCode: 413 }));
+  });
+}
 
 /** Throws `too-large`, `invalid-argument`. */
 export async function readForm(request: FastifyRequest, maxBytes: number): Promise<readonly FormPart[]> {
@@ -13,6 +35,7 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
     if (size > maxBytes)
       throw new StableDiffusionError('too-large', `The form has more than the ${maxBytes} bytes allowed.`);
   };
+  countBoundaries(request);
   try {
     // Longer fields arrive cut.
     for await (const part of request.parts({
@@ -24,12 +47,17 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
           details: { status: 400 },
         });
       if (part.type === 'file') {
-        const chunks: Buffer[] = [];
+        const block = createBlock();
         for await (const chunk of part.file) {
           add((chunk as Buffer).length);
-          chunks.push(chunk as Buffer);
+          block.add(chunk as Buffer);
         }
-        parts.push({ name: part.fieldname, bytes: new Uint8Array(Buffer.concat(chunks)), fileName: part.filename });
+        const { buffer, byteOffset, length } = block.bytes();
+        parts.push({
+          name: part.fieldname,
+          bytes: new Uint8Array(buffer, byteOffset, length),
+          fileName: part.filename,
+        });
       } else {
         if (part.valueTruncated || part.fieldnameTruncated)
           throw new StableDiffusionError(
@@ -42,6 +70,9 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
       }
     }
   } catch (error) {
+    // What is left is let go unread: a form of nothing but boundaries is slow to read.
+    request.raw.unpipe();
+    request.raw.resume();
     if (error instanceof StableDiffusionError || typeof (error as { statusCode?: unknown }).statusCode === 'number')
       throw error;
     throw new StableDiffusionError('invalid-argument', 'The form is malformed.', {

@@ -26,8 +26,7 @@ export function readBody(
       reject(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
       return;
     }
-    let block: Buffer = Buffer.allocUnsafeSlow(stated ?? Math.min(firstBlock, most));
-    let size = 0;
+    const block = createBlock(stated ?? Math.min(firstBlock, most));
     const stop = (): void => {
       payload.off('data', add).off('end', end).off('error', fail);
     };
@@ -38,27 +37,45 @@ export function readBody(
     };
     const add = (given: Buffer | string): void => {
       const chunk = typeof given === 'string' ? Buffer.from(given) : given;
-      if (size + chunk.length > most || (payload.receivedEncodedLength ?? 0) > most) {
+      if (block.size() + chunk.length > most || (payload.receivedEncodedLength ?? 0) > most) {
         stop();
         reject(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
         return;
       }
-      if (size + chunk.length > block.length) block = enlarged(block, size, Math.min(most, 2 * (size + chunk.length)));
-      size += chunk.copy(block, size);
+      block.add(chunk);
     };
     const end = (): void => {
       stop();
-      if (stated !== undefined && (payload.receivedEncodedLength || size) !== stated)
+      if (stated !== undefined && (payload.receivedEncodedLength || block.size()) !== stated)
         reject(new errorCodes.FST_ERR_CTP_INVALID_CONTENT_LENGTH());
-      else resolve(block.subarray(0, size));
+      else resolve(block.bytes());
     };
     payload.on('data', add).on('end', end).on('error', fail);
     payload.resume();
   });
 }
 
-function enlarged(block: Buffer, size: number, capacity: number): Buffer {
-  const larger = Buffer.allocUnsafeSlow(capacity);
-  block.copy(larger, 0, 0, size);
-  return larger;
+export interface Block {
+  add(chunk: Buffer): void;
+  size(): number;
+  /** What was added, in memory of its own. */
+  bytes(): Buffer<ArrayBuffer>;
+}
+
+/** Memory that grows as pieces arrive. */
+export function createBlock(capacity = firstBlock): Block {
+  let memory = Buffer.allocUnsafeSlow(capacity) as Buffer<ArrayBuffer>;
+  let size = 0;
+  return {
+    add(chunk) {
+      if (size + chunk.length > memory.length) {
+        const larger = Buffer.allocUnsafeSlow(2 * (size + chunk.length)) as Buffer<ArrayBuffer>;
+        memory.copy(larger, 0, 0, size);
+        memory = larger;
+      }
+      size += chunk.copy(memory, size);
+    },
+    size: () => size,
+    bytes: () => memory.subarray(0, size),
+  };
 }
