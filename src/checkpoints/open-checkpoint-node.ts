@@ -11,7 +11,7 @@ import { isMapping, type Mapping } from '../config/validate.ts';
 import { parseYaml } from '../config/yaml.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { fileError } from '../files/byte-source-node.ts';
-import { readTextOf } from '../files/open-node.ts';
+import { type OpenOptions, readTextOf } from '../files/open-node.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { type DiffusersComponent, diffusersCheckpoint } from './diffusers.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
@@ -115,9 +115,9 @@ async function existing(path: string): Promise<string | undefined> {
   );
 }
 
-/** A YAML or JSON file, parsed. Throws `file-not-found`, `file-access` or `config-invalid`. */
-export async function readConfigFile(path: string): Promise<unknown> {
-  return parseYaml(await readTextOf('configuration', path), path);
+/** A YAML or JSON file, parsed. Throws `file-not-found`, `file-access`, `file-unsafe` or `config-invalid`. */
+export async function readConfigFile(path: string, options?: OpenOptions): Promise<unknown> {
+  return parseYaml(await readTextOf('configuration', path, options), path);
 }
 
 /** `config.json` of the text encoder that a YAML names, from a folder of that name next to it; names that leave the folder are ignored. */
@@ -127,7 +127,7 @@ export async function pretrainedBeside(config: unknown, configPath: string): Pro
   const folder = join(dirname(configPath), version);
   if (relative(dirname(configPath), folder).startsWith('..')) return undefined;
   const path = await existing(join(folder, 'config.json'));
-  const json = path === undefined ? undefined : await readConfigFile(path);
+  const json = path === undefined ? undefined : await readConfigFile(path, { within: dirname(configPath) });
   return isMapping(json) ? json : undefined;
 }
 
@@ -166,7 +166,9 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       'weights-mismatch',
       `${path} is a diffusers folder, which has no separate averaged weights. Load it without --ema.`,
     );
-  const modelIndex = await readConfigFile(index);
+  // A folder may be somebody else's: what it says of itself lies in it.
+  const read = (file: string): Promise<unknown> => readConfigFile(file, { within: path });
+  const modelIndex = await read(index);
   const listed = (name: string) =>
     isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
   // Pipelines of pixels (DDPMPipeline, DDIMPipeline) list a UNet and a scheduler only.
@@ -181,7 +183,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       options.variant === undefined ? {} : { variant: options.variant },
     );
     opened.push(source);
-    return { source, ...(config === undefined ? {} : { config: await readConfigFile(config) }) };
+    return { source, ...(config === undefined ? {} : { config: await read(config) }) };
   };
   const ifThere = async (name: string) =>
     listed(name) && (await hasFolder(join(path, name))) ? { [name]: await component(name) } : {};
@@ -217,8 +219,8 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
         : {}),
       ...(await ifThere('safety_checker')),
       ...(await ifThere('watermarker')),
-      ...(scheduler === undefined ? {} : { scheduler: await readConfigFile(scheduler) }),
-      ...(imageScheduler === undefined ? {} : { image_scheduler: await readConfigFile(imageScheduler) }),
+      ...(scheduler === undefined ? {} : { scheduler: await read(scheduler) }),
+      ...(imageScheduler === undefined ? {} : { image_scheduler: await read(imageScheduler) }),
       model_index: modelIndex,
     });
   } catch (error) {

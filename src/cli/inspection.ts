@@ -1,7 +1,7 @@
 /** What a weights file or folder contains: parts, sizes, element types, and missing parameters. For `sd inspect`. */
 
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { elementCount } from '../tensor/tensor.ts';
@@ -97,7 +97,7 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
       format,
       source,
       options,
-      await openNetwork(source, { config: await readConfigFile(config) }),
+      await openNetwork(source, { config: await readConfigFile(config, { within: dirname(config) }) }),
     );
   } finally {
     await source.close();

@@ -46,7 +46,7 @@ export type FileKind = keyof typeof fileLimits;
 export interface OpenOptions {
   /**
    * The file must lie in this folder when all links are followed. Hugging Face's cache is allowed for: a link of
-   * `models--…/snapshots/REV/` may lead to `models--…/blobs/`.
+   * `models--…/snapshots/REV/`, or of a folder in it, may lead to `models--…/blobs/`.
    */
   readonly within?: string | undefined;
 }
@@ -181,11 +181,18 @@ async function checkWithin(path: string, realPath: string, folder: string): Prom
     throw fileError(folder, cause);
   });
   if (liesIn(realPath, root)) return;
-  if (basename(dirname(root)) === 'snapshots' && liesIn(realPath, join(dirname(dirname(root)), 'blobs'))) return;
+  if (liesInBlobs(realPath, root)) return;
   throw new StableDiffusionError(
     'file-unsafe',
     `${path} is a link that leads out of ${folder}, so it is not read. Put the file itself there.`,
   );
+}
+
+/** Whether a file is a blob of the Hugging Face repository of a folder: `snapshots/REV/`, or one in it. */
+function liesInBlobs(path: string, folder: string): boolean {
+  for (let at = folder; dirname(at) !== at; at = dirname(at))
+    if (basename(dirname(at)) === 'snapshots') return liesIn(path, join(dirname(dirname(at)), 'blobs'));
+  return false;
 }
 
 function liesIn(path: string, folder: string): boolean {

@@ -16,7 +16,7 @@ export interface LoadControlOptions extends Omit<ControlModelOptions, 'imageEnco
 /** Whether a diffusers folder says that its outputs are averaged over the picture. */
 async function poolsIn(path: string): Promise<boolean | undefined> {
   if (!(await stat(path).catch(() => undefined))?.isDirectory()) return undefined;
-  const text = await readTextIfThere('configuration', join(path, 'config.json'));
+  const text = await readTextIfThere('configuration', join(path, 'config.json'), { within: path });
   if (text === undefined) return undefined;
   try {
     const json: unknown = JSON.parse(text);

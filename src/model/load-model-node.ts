@@ -45,23 +45,26 @@ export const pocketModel = join(dirname(fileURLToPath(import.meta.url)), '../../
 
 const readText = (path: string): Promise<string> => readTextOf('tokenizer', path);
 
-const textIfThere = (path: string): Promise<string | undefined> => readTextIfThere('tokenizer', path);
+/** A file of a model's folder, or next to a model; the folder may be somebody else's. */
+const textIfThere = (within: string, ...names: readonly string[]): Promise<string | undefined> =>
+  readTextIfThere('tokenizer', join(within, ...names), { within });
 
-async function clipFiles(folder: string): Promise<ClipTokenizerFiles | undefined> {
-  const merges = await textIfThere(join(folder, 'merges.txt'));
+async function clipFiles(model: string, folder: string): Promise<ClipTokenizerFiles | undefined> {
+  const merges = await textIfThere(model, folder, 'merges.txt');
   if (merges === undefined) return undefined;
   return {
     merges,
-    vocab: await textIfThere(join(folder, 'vocab.json')),
-    config: await textIfThere(join(folder, 'tokenizer_config.json')),
+    vocab: await textIfThere(model, folder, 'vocab.json'),
+    config: await textIfThere(model, folder, 'tokenizer_config.json'),
   };
 }
 
 /** T5's files in `tokenizer/`. CLIP's folder has a `tokenizer.json` too, but also a `merges.txt`. */
-async function sentencePieceFiles(folder: string): Promise<SentencePieceFiles | undefined> {
-  if ((await whatIsAt(join(folder, 'merges.txt'))) !== undefined) return undefined;
-  const model = await readFileIfThere('tokenizer', join(folder, 'spiece.model'));
-  const json = model ? undefined : await textIfThere(join(folder, 'tokenizer.json'));
+async function sentencePieceFiles(within: string): Promise<SentencePieceFiles | undefined> {
+  const folder = 'tokenizer';
+  if ((await whatIsAt(join(within, folder, 'merges.txt'))) !== undefined) return undefined;
+  const model = await readFileIfThere('tokenizer', join(within, folder, 'spiece.model'), { within });
+  const json = model ? undefined : await textIfThere(within, folder, 'tokenizer.json');
   return model || json !== undefined ? { model, json } : undefined;
 }
 
@@ -70,14 +73,13 @@ async function tokenizerFiles(path: string, vocabulary: string | undefined): Pro
   return {
     vocabulary:
       vocabulary === undefined
-        ? ((await textIfThere(join(dirname(path), 'vocab.txt'))) ??
-          (await textIfThere(join(path, 'tokenizer', 'vocab.txt'))))
+        ? ((await textIfThere(dirname(path), 'vocab.txt')) ?? (await textIfThere(path, 'tokenizer', 'vocab.txt')))
         : await readText(vocabulary),
     clip: {
-      [conditionerPart(0)]: await clipFiles(join(path, 'tokenizer')),
-      [conditionerPart(1)]: await clipFiles(join(path, 'tokenizer_2')),
+      [conditionerPart(0)]: await clipFiles(path, 'tokenizer'),
+      [conditionerPart(1)]: await clipFiles(path, 'tokenizer_2'),
     },
-    sentencePiece: await sentencePieceFiles(join(path, 'tokenizer')),
+    sentencePiece: await sentencePieceFiles(path),
   };
 }
 

@@ -27,6 +27,27 @@ test('a vocabulary whose tokens have no rows is refused before the network runs'
   assert.ok(!existsSync(join(folder, 'x.png')));
 });
 
+test('configurations and tokenizers behind a link out of the folder are not read to make a picture', async () => {
+  for (const name of [
+    'vae/config.json',
+    'model_index.json',
+    'scheduler/scheduler_config.json',
+    'tokenizer/vocab.json',
+  ]) {
+    const [path, outside] = [join(model, name), join(folder, 'outside.json')];
+    const text = readFileSync(path);
+    writeFileSync(outside, text);
+    rmSync(path);
+    symlinkSync(outside, path);
+    const { code, err } = await sd(['txt2img', 'x', '--steps', '1', '--model', model, '-o', join(folder, 'x.png')]);
+    rmSync(path);
+    writeFileSync(path, text);
+    assert.equal(code, 1, name);
+    assert.match(err, /\.json is a link that leads out of .*\[file-unsafe\]/, name);
+    assert.ok(!existsSync(join(folder, 'x.png')), name);
+  }
+});
+
 test('the settings of a scheduler behind a link out of the folder are not copied', async () => {
   const path = join(model, 'scheduler', 'scheduler_config.json');
   rmSync(path);

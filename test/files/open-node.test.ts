@@ -62,6 +62,9 @@ test("a snapshot of Hugging Face's cache may link to its blobs, and to nothing e
   writeFileSync(join(repository, 'secret'), 'secret');
   symlinkSync('../../../blobs/abc', join(snapshot, 'tokenizer/merges.txt'));
   symlinkSync('../../../secret', join(snapshot, 'tokenizer/other.txt'));
+  const [part, inPart] = [join(snapshot, 'tokenizer'), (name: string) => join(snapshot, 'tokenizer', name)];
+  assert.equal(await readTextOf('tokenizer', inPart('merges.txt'), { within: part }), 'blob');
+  await assert.rejects(readTextOf('tokenizer', inPart('other.txt'), { within: part }), { code: 'file-unsafe' });
   assert.equal(await readTextOf('tokenizer', join(snapshot, 'tokenizer/merges.txt'), { within: snapshot }), 'blob');
   await assert.rejects(readTextOf('tokenizer', join(snapshot, 'tokenizer/other.txt'), { within: snapshot }), {
     code: 'file-unsafe',

@@ -9,8 +9,10 @@ import { usesEmphasis } from '../../src/image/metadata/infotext-defaults.ts';
 import { encodePngChunk, encodePngFile } from '../../src/image/metadata/png-chunks.ts';
 import { readPngText } from '../../src/image/metadata/png-text.ts';
 import { createInFlight } from '../../src/server/admission/in-flight.ts';
+import { createPace } from '../../src/server/admission/pace.ts';
 import { createPlaces } from '../../src/server/admission/places.ts';
 import { createStorageQuota } from '../../src/server/admission/storage-quota.ts';
+import { isOddOnWindows, pathInside } from '../../src/server/comfyui/folder-path.ts';
 import { defaultLimits } from '../../src/server/limits.ts';
 import { withoutSecrets } from '../../src/server/log-secrets.ts';
 
@@ -137,4 +139,44 @@ test('secrets are left out of log entries by their names, wherever they lie', ()
     busboyOptions: { headers: { authorization: '[secret]', 'X-API-Key': '[secret]', host: 'z' } },
     a: [{ cookie: '[secret]' }],
   });
+});
+
+test('many requests of one caller are begun one in each turn, those of others at once', async () => {
+  const pace = createPace();
+  const turns: number[] = [];
+  let turn = 0;
+  let isOver = false;
+  const count = (): void => {
+    turn++;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  const all = Array.from({ length: 100 }, (_, i) => pace.begin('alice', i + 1).then(() => turns.push(turn)));
+  await pace.begin('bob', 1);
+  assert.equal(turn, 0);
+  await Promise.all(all);
+  isOver = true;
+  assert.deepEqual(turns.slice(0, 16), Array(16).fill(0));
+  for (let i = 17; i < 100; i++) assert.ok((turns[i] as number) > (turns[i - 1] as number), `${turns}`);
+});
+
+test('names that Windows takes for devices, streams or shorter names, and paths that lead out', () => {
+  for (const name of [
+    'NUL',
+    'con.json',
+    'COM1',
+    'lpt9.txt',
+    'a.json:stream',
+    'a.json::$DATA',
+    'a.json.',
+    'a ',
+    'a?b',
+    'CON:..',
+  ])
+    assert.equal(isOddOnWindows(name), true, name);
+  for (const name of ['console.json', 'nul1', 'a.b.json', 'com', 'COM10', '.x', 'ä b'])
+    assert.equal(isOddOnWindows(name), false, name);
+  for (const path of ['../x', '..\\x', 'a/../../x', '/etc', 'C:x', 'c:\\x', 'a\u0000b', 'a\nb'])
+    assert.equal(pathInside(path), undefined, path);
+  assert.equal(pathInside('\\\\server\\share'), 'server/share');
 });

@@ -199,3 +199,17 @@ test('sockets of one name are counted, each of them', async () => {
   assert.equal(sockets[3], 429);
   for (const socket of sockets) if (typeof socket !== 'number') socket.close();
 });
+
+test('all nodes are printed in turn with others, and as one text is', async () => {
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, async () => (await fetch(`${server.url}/object_info`, { headers: alice })).text()),
+  );
+  clearInterval(timer);
+  assert.ok(turns > 40, `${turns} turns`);
+  const nodes = JSON.parse(answers[0] ?? '') as Readonly<Record<string, { readonly name: string }>>;
+  assert.ok(Object.keys(nodes).length > 200);
+  for (const [name, { name: own }] of Object.entries(nodes)) assert.equal(own, name);
+  assert.equal(new Set(answers).size, 1);
+});

@@ -7,6 +7,8 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { Limits } from '../limits.ts';
 
 export interface Ticket {
+  /** Requests of the caller under way when this one came, itself included. */
+  readonly underWay: number;
   /** Sets the number of bytes that the request holds: fewer than its body once pictures are stored. */
   hold(bytes: number): void;
   /** An event stream is open until the ticket is given back. Throws `busy`. */
@@ -77,6 +79,7 @@ export function createInFlight(limits: Limits): InFlight {
       add('bytes', bytes);
       let left = false;
       return {
+        underWay: own.requests,
         hold(wanted) {
           if (!left && wanted < mine.bytes) add('bytes', wanted - mine.bytes);
         },

@@ -4,6 +4,16 @@
 const longest = { path: 1000, name: 240 };
 
 /**
+ * Names that Windows takes for something else: devices, streams of another file, and names that it cuts at their end. There they are refused,
+ * elsewhere they are names like any other.
+ */
+export const isOddOnWindows = (name: string): boolean =>
+  /[<>:"|?*]|[. ]$/.test(name) ||
+  /^(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])(?:\.|$)/i.test(name);
+
+const isOdd = process.platform === 'win32' ? isOddOnWindows : () => false;
+
+/**
  * The path from the folder, with `/` and without `.` and empty parts; empty for the folder itself. Undefined where it would leave the
  * folder, is absolute, or cannot be a file's name.
  */
@@ -15,7 +25,7 @@ export function pathInside(...given: readonly string[]): string | undefined {
       if (part === '' || part === '.') continue;
       if (part === '..' && parts.pop() === undefined) return undefined;
       if (part === '..') continue;
-      if (/[\u0000-\u001f\u007f]/.test(part) || Buffer.byteLength(part) > longest.name) return undefined;
+      if (/[\u0000-\u001f\u007f]/.test(part) || Buffer.byteLength(part) > longest.name || isOdd(part)) return undefined;
       parts.push(part);
     }
   }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createInFlight, type InFlight, type Ticket } from '../admission/in-flight.ts';
+import { createPace, type Pace } from '../admission/pace.ts';
 import { createPlaces, type Places } from '../admission/places.ts';
 import type { ServerContext } from '../context.ts';
 import type { Limits } from '../limits.ts';
@@ -58,6 +59,7 @@ interface Doors {
   readonly inFlight: InFlight;
   /** For answers that are files. */
   readonly reading: Places;
+  readonly pace: Pace;
   readonly authenticate: (request: FastifyRequest) => Promise<string>;
 }
 
@@ -94,6 +96,7 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, do
       const admitted = doors.admitted.get(request);
       if (!admitted) throw new Error('A request came past the door.');
       const signal = clientSignal(request, reply);
+      if (!route.open) await doors.pace.begin(admitted.owner, admitted.ticket.underWay);
       const given = route.form && request.isMultipart() ? route.form(await readForm(request, bodyLimit)) : request.body;
       const checked = {
         body: checkPart('body', route.body, given),
@@ -183,6 +186,7 @@ export async function addRoutes(app: FastifyInstance, options: RouteOptions): Pr
     admitted: new WeakMap(),
     inFlight: createInFlight(limits),
     reading: createPlaces(limits.filesReadAtOnce),
+    pace: createPace(),
     authenticate: (request) => guarded(request, () => ownerOf(request)),
   };
   for (const route of routes) register(app, context, route, doors);

@@ -1,0 +1,27 @@
+/**
+ * Many requests of one caller at the same time are begun one in each turn of the event loop, so that others wait for the answer to one of
+ * them at most, and not for hundreds.
+ */
+
+import { setImmediate as othersTurn } from 'node:timers/promises';
+
+export interface Pace {
+  /** Waits for the turn of a request of a caller that has so many under way. */
+  begin(owner: string, underWay: number): Promise<void>;
+}
+
+/** Requests of a caller that are begun at once: a page makes about as many when it opens. */
+const free = 16;
+
+export function createPace(): Pace {
+  const last = new Map<string, Promise<void>>();
+  return {
+    async begin(owner, underWay) {
+      if (underWay <= free) return;
+      const mine = (last.get(owner) ?? Promise.resolve()).then(() => othersTurn());
+      last.set(owner, mine);
+      await mine;
+      if (last.get(owner) === mine) last.delete(owner);
+    },
+  };
+}
