@@ -25,8 +25,8 @@ const slice = 2 ** 22;
 function writeBytes(values: Float32Array, begin: number, end: number, bytes: Uint8Array): void {
   for (let i = begin; i < end; i++) {
     const value = Math.fround(255 * (values[i] as number));
-    // As `byteOf`: the array cuts the fraction, and NaN is neither.
-    bytes[i] = value >= 255 ? 255 : value > 0 ? value : 0;
+    // As `byteOf`: the array cuts the fraction, and takes NaN for 0.
+    bytes[i] = value >= 255 ? 255 : Math.max(0, value);
   }
 }
 
