@@ -148,14 +148,23 @@ function onlyTextEncoder(path: string, { textEncoder }: OpenCheckpointOptions): 
   );
 }
 
-async function openDiffusersFolder(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
+/** Reads configurations of a folder, which may be somebody else's: they lie in it. */
+const readerIn =
+  (within: string) =>
+  (file: string): Promise<unknown> =>
+    readConfigFile(file, { within });
+
+async function modelIndexOf(path: string): Promise<string> {
   const index = await existing(join(path, 'model_index.json'));
-  if (index === undefined) {
-    throw new StableDiffusionError(
-      'file-not-found',
-      `${path} is a folder without model_index.json, so not a model of diffusers. ${await checkpointsIn(path)}`,
-    );
-  }
+  if (index !== undefined) return index;
+  throw new StableDiffusionError(
+    'file-not-found',
+    `${path} is a folder without model_index.json, so not a model of diffusers. ${await checkpointsIn(path)}`,
+  );
+}
+
+async function openDiffusersFolder(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
+  const index = await modelIndexOf(path);
   if (options.config !== undefined)
     throw new StableDiffusionError(
       'invalid-argument',
@@ -166,8 +175,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       'weights-mismatch',
       `${path} is a diffusers folder, which has no separate averaged weights. Load it without --ema.`,
     );
-  // A folder may be somebody else's: what it says of itself lies in it.
-  const read = (file: string): Promise<unknown> => readConfigFile(file, { within: path });
+  const read = readerIn(path);
   const modelIndex = await read(index);
   const listed = (name: string) =>
     isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
