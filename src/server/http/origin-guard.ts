@@ -23,7 +23,7 @@ export function checkOrigin(
   if (!hasKeys && !localHost.test(host))
     throw new StableDiffusionError(
       'forbidden',
-      `This server answers on this machine only, and was called as ${host.slice(0, 100)}.`,
+      `This server answers on this machine only, and was called as ${host.slice(0, 100)}. Start it with SD_API_KEYS=NAME:SECRET to let others use it.`,
     );
   if (origin === undefined || origins.includes(origin) || origins.includes('*')) return;
   let sameHost = false;
