@@ -61,7 +61,7 @@ export async function chooseDevice(device: Device = 'cpu', fault = nativeRuntime
   if (fault !== undefined && (device === 'auto' || device === 'cpu'))
     return {
       provider: 'wasm',
-      note: `Device: wasm (ONNX Runtime has no native library for ${fault}; WebAssembly takes several times as long)`,
+      note: `Device: wasm, which takes several times as long as the native library (${fault})`,
     };
   if (device !== 'auto') return { provider: device, note: undefined };
   if (hasNvidia() && (await computes('cuda'))) return { provider: 'cuda', note: 'Device: cuda' };

@@ -28,6 +28,12 @@ export function threadError(cause: unknown): StableDiffusionError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   if (!libraryMissing.test(`${code} ${message}`))
     return new StableDiffusionError('engine-failed', `The engine stopped: ${message}.`, { cause });
+  if (code === 'ERR_MODULE_NOT_FOUND')
+    return new StableDiffusionError(
+      'engine-unavailable',
+      'onnxruntime-node is not installed, and this device needs it. To install it: ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node. Without it: --device wasm.',
+      { cause },
+    );
   return new StableDiffusionError(
     'engine-unavailable',
     `ONNX Runtime has no native library that loads on this machine (${process.platform} ${process.arch}). It has one for Linux with glibc (x64, arm64), macOS (arm64) and Windows (x64, arm64). Elsewhere WebAssembly stands in for it (--device wasm). Node says: ${message}`,

@@ -1,6 +1,6 @@
 /**
- * The engine in Node where ONNX Runtime has no native library (Intel Macs, Alpine Linux): onnxruntime-web's WebAssembly, several times slower.
- * It computes on the thread that calls it.
+ * The engine in Node where ONNX Runtime has no native library (Intel Macs, Alpine Linux) or npm could not install it: onnxruntime-web's
+ * WebAssembly, several times slower. It computes on the thread that calls it.
  */
 
 import { existsSync } from 'node:fs';
@@ -17,21 +17,23 @@ const isMusl = (): boolean =>
   !existsSync('/lib64/ld-linux-x86-64.so.2') &&
   !existsSync('/lib/ld-linux-aarch64.so.1');
 
-/** Why onnxruntime-node has no native library for a machine, by default this one; undefined if it has one. */
+/** Why onnxruntime-node has no native library for a machine, by default this one, as a sentence; undefined if it has one. */
 export function nativeRuntimeFault(
   platform: string = process.platform,
   arch: string = process.arch,
+  resolve: (name: string) => string = createRequire(import.meta.url).resolve,
 ): string | undefined {
-  const here = `${platform} ${arch}`;
-  if (isMusl()) return `${here} with musl`;
+  const missing = `ONNX Runtime has no native library for ${platform} ${arch}`;
+  if (isMusl()) return `${missing} with musl`;
+  let entry: string;
   try {
-    const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
-    const folder = join(dirname(entry), '../bin/napi-v6', platform, arch);
-    return existsSync(join(folder, 'onnxruntime_binding.node')) ? undefined : here;
+    entry = resolve('onnxruntime-node');
   } catch {
-    // A bundle: the runtime itself says what it lacks.
-    return undefined;
+    // npm leaves an optional dependency out whose install script fails, as this one does where it cannot download CUDA's libraries.
+    return 'onnxruntime-node is not installed; to install it: ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node';
   }
+  const folder = join(dirname(entry), '../bin/napi-v6', platform, arch);
+  return existsSync(join(folder, 'onnxruntime_binding.node')) ? undefined : missing;
 }
 
 async function loadRuntime(threads: number | undefined): Promise<Runtime> {

@@ -1,16 +1,35 @@
 /** Devices: `auto`, and WebAssembly where ONNX Runtime has no native library for the machine. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'node:test';
 import { chooseDevice } from '../../src/engine/devices-node.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
+import { threadError } from '../../src/engine/runtime-errors-node.ts';
 import { nativeRuntimeFault } from '../../src/engine/wasm-node.ts';
 import { loadModel } from '../../src/model/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 
 test('Intel Macs have no native library; this machine has', () => {
-  assert.equal(nativeRuntimeFault('darwin', 'x64'), 'darwin x64');
+  assert.match(nativeRuntimeFault('darwin', 'x64') ?? '', /no native library for darwin x64$/);
   assert.equal(nativeRuntimeFault(), undefined);
+});
+
+test('an installation goes on where the script of onnxruntime-node fails, and the program then says how to get it', async () => {
+  const manifest = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'));
+  assert.ok('onnxruntime-node' in manifest.optionalDependencies);
+  assert.ok(!('onnxruntime-node' in manifest.dependencies));
+  const fault = nativeRuntimeFault(process.platform, process.arch, () => {
+    throw new Error("Cannot find module 'onnxruntime-node'");
+  });
+  assert.match(fault ?? '', /not installed.*ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node/);
+  const { provider, note } = await chooseDevice('cpu', fault);
+  assert.equal(provider, 'wasm');
+  assert.match(note ?? '', /ONNXRUNTIME_NODE_INSTALL=skip/);
+  const error = threadError(Object.assign(new Error("Cannot find package 'onnxruntime-node'"), { code: 'ERR_MODULE_NOT_FOUND' }));
+  assert.equal(error.code, 'engine-unavailable');
+  assert.match(error.message, /not installed.*--device wasm/);
 });
 
 test('without a native library WebAssembly is taken, and said; a device that is named is taken silently', async () => {
