@@ -2,6 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { type ByteSource, checkRange } from './byte-source.ts';
+import { wholeAnswer } from './whole-answer-web.ts';
 
 /** Random access to a `Blob` or `File`; reads lazily. */
 export function blobBytes(
@@ -33,10 +34,14 @@ export interface UrlOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Opens a URL whose server answers range requests. Throws `network` where it does not, or `file-not-found` for 404. */
+/**
+ * Opens a URL and reads it by range. Small files of servers that do not answer range requests are read at once. Throws `network` where the
+ * server sends neither, or `file-not-found` for 404 and for a page in the file's place.
+ */
 export async function openUrl(url: string, options: UrlOptions = {}): Promise<ByteSource> {
   // Eight bytes, which every reader needs; several servers take a range that ends at 0 for none.
-  const first = await requestRange(url, 0, 8, options);
+  const first = await requestRange(url, 0, 8, options, wholeAnswer);
+  if (first instanceof Blob) return blobBytes(first, url);
   const { size } = first;
   let closed = false;
   const source: ByteSource = {
@@ -48,7 +53,7 @@ export async function openUrl(url: string, options: UrlOptions = {}): Promise<By
       if (closed) throw new StableDiffusionError('file-access', `${url} was read after it had been closed.`);
       if (length === 0) return new Uint8Array(0);
       const part = await requestRange(url, offset, length, options);
-      if (part.size !== size || part.tag !== first.tag) {
+      if (part instanceof Blob || part.size !== size || part.tag !== first.tag) {
         throw new StableDiffusionError('network', `${url} changed on the server while it was read. Open it again.`);
       }
       if (part.bytes.length !== length) {
@@ -72,36 +77,51 @@ interface RangeAnswer {
   readonly tag: string | null;
 }
 
-/** Servers that answer more than was wanted are cut; fewer bytes come only at the end of the file. */
-async function requestRange(url: string, offset: number, length: number, options: UrlOptions): Promise<RangeAnswer> {
-  let response: Response;
+/** What a request gives, with its failures as the library's errors. */
+async function attempt<T>(url: string, { signal }: UrlOptions, work: () => Promise<T>): Promise<T> {
   try {
-    response = await (options.fetch ?? fetch)(url, {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof StableDiffusionError) throw cause;
+    if (signal?.aborted) throw new StableDiffusionError('aborted', 'The work was cancelled.', { cause });
+    const why = cause instanceof Error ? cause.message : cause;
+    throw new StableDiffusionError('network', `${url} could not be read: ${why}.`, { cause });
+  }
+}
+
+/** Servers that answer more than was wanted are cut; fewer bytes come only at the end of the file. `whole` takes an answer without a range. */
+async function requestRange(
+  url: string,
+  offset: number,
+  length: number,
+  options: UrlOptions,
+  whole?: typeof wholeAnswer,
+): Promise<RangeAnswer | Blob> {
+  return attempt(url, options, async () => {
+    const response = await (options.fetch ?? fetch)(url, {
       headers: { ...options.headers, range: `bytes=${offset}-${offset + length - 1}` },
       ...(options.signal && { signal: options.signal }),
     });
+    if (response.status === 200 && whole) return whole(url, response);
     const answer = await rangeAnswer(response, offset, length);
     if (answer) return answer;
     await response.body?.cancel();
-  } catch (cause) {
-    if (options.signal?.aborted) throw new StableDiffusionError('aborted', 'The work was cancelled.', { cause });
-    throw new StableDiffusionError(
-      'network',
-      `${url} could not be read: ${cause instanceof Error ? cause.message : cause}.`,
-      { cause },
-    );
-  }
+    throw refusal(url, response);
+  });
+}
+
+function refusal(url: string, response: Response): StableDiffusionError {
   const { status } = response;
   if (status === 404 || status === 410)
-    throw new StableDiffusionError('file-not-found', `${url} does not exist (HTTP ${status}).`);
+    return new StableDiffusionError('file-not-found', `${url} does not exist (HTTP ${status}).`);
   if (status === 401 || status === 403)
-    throw new StableDiffusionError(
+    return new StableDiffusionError(
       'forbidden',
       `${url} may not be read (HTTP ${status}). It may need a login or a token.`,
     );
   if (status === 416)
-    throw new StableDiffusionError('file-truncated', `${url} is empty or shorter than expected (HTTP 416).`);
-  throw new StableDiffusionError('network', `${url} could not be read by range: ${reasonOf(response)}.`);
+    return new StableDiffusionError('file-truncated', `${url} is empty or shorter than expected (HTTP 416).`);
+  return new StableDiffusionError('network', `${url} could not be read by range: ${reasonOf(response)}.`);
 }
 
 async function rangeAnswer(response: Response, offset: number, length: number): Promise<RangeAnswer | undefined> {
@@ -137,7 +157,7 @@ async function pieceOf(response: Response, skip: number, length: number): Promis
 }
 
 function reasonOf({ status, headers }: Response): string {
-  if (status === 200) return 'the server does not answer range requests; download the file and open it from disk';
+  if (status === 200) return 'the server answered earlier requests by range, and now sends the whole';
   return status === 206
     ? `the server sent ${JSON.stringify(headers.get('content-range'))}, which does not cover the bytes that were requested`
     : `HTTP ${status}`;

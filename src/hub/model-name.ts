@@ -23,8 +23,12 @@ const part = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}';
 const repositoryPattern = new RegExp(`^(${part}/${part})$`);
 const hubPattern = new RegExp(`^(${part}/${part})(?:@([^/@\\s]{1,200}))?(?:/(.{1,1000}))?$`);
 const hubAddress = new RegExp(
-  `^https://(?:huggingface\\.co|hf\\.co)/(${part}/${part})(?:/(?:resolve|blob|tree)/([^/]{1,200})(?:/([^?#]{1,1000}))?)?$`,
+  `^(?:https?://)?(?:www\\.)?(?:huggingface\\.co|hf\\.co)/(${part}/${part})(?:/(?:resolve|blob|tree|raw)/([^/]{1,200})(?:/([^?#]{1,1000}))?)?/?$`,
+  'i',
 );
+/** A model's page, which names a version in its query or none, and the address of a version's file. */
+const civitaiAddress =
+  /^(?:https?:\/\/)?(?:www\.)?civitai\.(?:com|green|red)\/(?:models\/\d{1,12}(?:[/?][^#]*)?|api\/download\/models\/(\d{1,12}))(?:#.*)?$/i;
 const weightFile = /\.(?:safetensors|ckpt|pt|pth|bin|gguf|json|yaml|yml)$/i;
 
 /** Parses a model name; undefined for a local path. Throws `invalid-argument` for a malformed name. */
@@ -33,11 +37,11 @@ export function parseModelName(text: string): ModelName | undefined {
   if (short) return parseModelName(short.name);
   if (text.startsWith('hf:')) return hubName(text.slice(3), text);
   if (text.startsWith('civitai:') || text.startsWith('urn:air:')) return civitaiName(text);
-  if (/^https?:\/\//.test(text)) {
-    const [, repository, revision, file] = hubAddress.exec(text.split(/[?#]/, 1)[0] ?? text) ?? [];
-    if (repository === undefined) return { kind: 'address', url: text };
-    return hub(repository, revision && decoded(revision), file && decoded(file), text);
-  }
+  const page = civitaiAddress.exec(text);
+  if (page) return civitaiPage(page[1] ?? /[?&]modelVersionId=(\d{1,12})\b/.exec(text)?.[1], text);
+  const [, repository, revision, file] = hubAddress.exec(text.split(/[?#]/, 1)[0] ?? text) ?? [];
+  if (repository !== undefined) return hub(repository, revision && decoded(revision), file && decoded(file), text);
+  if (/^https?:\/\//i.test(text)) return { kind: 'address', url: text };
   // A missing local path must not become a request.
   if (repositoryPattern.test(text) && !weightFile.test(text)) return hub(text, undefined, undefined, text);
   return undefined;
@@ -71,6 +75,14 @@ function hub(repository: string, revision: string | undefined, file: string | un
     if (piece === '..' || piece === '.' || piece.includes('\\') || piece.includes('\0'))
       throw new StableDiffusionError('invalid-argument', `${text} has "${piece}" in it, which no model's name has.`);
   return { kind: 'hub', repository, revision: revision ?? 'main', file: file?.replace(/\/$/, '') };
+}
+
+function civitaiPage(version: string | undefined, text: string): ModelName {
+  if (version !== undefined) return { kind: 'civitai', version: Number(version) };
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${text} is the page of a model with several versions. Choose one on the page, and give its address (with modelVersionId) or civitai:VERSION.`,
+  );
 }
 
 function civitaiName(text: string): ModelName {

@@ -220,7 +220,7 @@ async function pullAddress(url: string, settings: HubSettings, options: PullOpti
   if (settings.offline) throw new StableDiffusionError('not-found', `${url} is not kept, and HF_HUB_OFFLINE is set.`);
   options.onBegin?.({ name: url, bytes: undefined });
   const common = { ...options, fetch: settings.fetch };
-  const yaml = url.replace(/\.(?:safetensors|ckpt)(?=$|[?#])/i, '.yaml');
+  const yaml = url.replace(/\.(?:safetensors|ckpt|pt|pth|bin|gguf)(?=$|[?#])/i, '.yaml');
   if (yaml !== url)
     await download(
       {

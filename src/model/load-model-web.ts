@@ -9,6 +9,8 @@ import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import type { ByteSource } from '../files/byte-source.ts';
 import { chunkedBytes } from '../files/byte-source-chunked.ts';
 import { blobBytes, openUrl, type UrlOptions } from '../files/byte-source-web.ts';
+import { boundedBody, isPage } from '../files/whole-answer-web.ts';
+import { StableDiffusionError } from '../errors.ts';
 import { type Checkpoint, configKey, openCheckpoint } from '../checkpoints/checkpoint.ts';
 import { openWeights } from '../formats/open-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -49,8 +51,19 @@ async function openFile(file: ModelFile, options: LoadModelOptions): Promise<Wei
   const source: ByteSource =
     file instanceof Blob
       ? blobBytes(file)
-      : chunkedBytes(await openUrl(new URL(file, globalThis.location?.href).href, options.request));
+      : chunkedBytes(await openUrl(addressOf(file).href, options.request));
   return openWeights(source);
+}
+
+/** An address as a page gives it, complete. Throws `invalid-argument`. */
+function addressOf(file: string | URL): URL {
+  const base = globalThis.location?.href;
+  if (((typeof file === 'string' && file !== '') || file instanceof URL) && URL.canParse(file, base))
+    return new URL(file, base);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `The file of a model must be a File, a Blob or an address on the web; it is ${JSON.stringify(String(file)).slice(0, 200)}.`,
+  );
 }
 
 const maximumConfig = 2 ** 20;
@@ -62,20 +75,18 @@ async function configBeside(
   { request = {} }: LoadModelOptions,
 ): Promise<string | undefined> {
   if (file instanceof Blob || metadata?.has(configKey)) return undefined;
-  const url = new URL(file, globalThis.location?.href);
-  if (!/\.(?:safetensors|ckpt)$/i.test(url.pathname)) return undefined;
+  const url = addressOf(file);
+  if (!/\.(?:safetensors|ckpt|pt|pth|bin|gguf)$/i.test(url.pathname)) return undefined;
   url.pathname = url.pathname.replace(/\.[^./]+$/, '.yaml');
   const { fetch: ask = fetch, headers, signal } = request;
   const response = await ask(url.href, { ...(headers && { headers }), ...(signal && { signal }) }).catch(
     () => undefined,
   );
-  // Servers of single-page applications answer every address with their page.
-  const isPage = response?.headers.get('content-type')?.includes('text/html') ?? false;
-  if (!response?.ok || isPage || Number(response.headers.get('content-length') ?? 0) > maximumConfig) {
+  if (!response?.ok || isPage(response.headers)) {
     await response?.body?.cancel();
     return undefined;
   }
-  return response.text();
+  return (await boundedBody(response, maximumConfig))?.text();
 }
 
 /**

@@ -51,12 +51,16 @@ test('a file that is shorter than the first request has its size', async () => {
   assert.equal(new TextDecoder().decode(await source.read(0, 5)), 'abcde');
 });
 
+/** As Python's http.server: no ranges. */
+const simple: typeof fetch = async () => new Response(content, { headers: { 'content-length': '1000' } });
+
 const adapters: Readonly<Record<string, () => Promise<ByteSource>>> = {
   memory: async () => memoryBytes(content),
   file: () => openFile(path),
   blob: async () => blobBytes(new File([content], 'file.bin')),
   url: () => openUrl('https://example.org/file.bin', { fetch: server }),
   'url of a server that sends more': () => openUrl('https://example.org/file.bin', { fetch: generous }),
+  'url of a server without ranges': () => openUrl('https://example.org/file.bin', { fetch: simple }),
 };
 
 for (const [name, open] of Object.entries(adapters)) {
@@ -104,7 +108,11 @@ test('a file that is missing, a folder, and a closed file are refused', async ()
 test('servers that do not do ranges, change the file, or fail are named', async () => {
   const answer = (make: () => Response) => openUrl('https://example.org/x', { fetch: async () => make() });
   await assert.rejects(
-    answer(() => new Response('whole', { status: 200 })),
+    answer(() => new Response('<!doctype html>', { status: 200, headers: { 'content-type': 'text/html; charset=utf-8' } })),
+    { code: 'file-not-found', message: /HTML page/ },
+  );
+  await assert.rejects(
+    answer(() => new Response('long', { status: 200, headers: { 'content-length': `${2 ** 30}` } })),
     { code: 'network', message: /range/ },
   );
   await assert.rejects(
@@ -123,6 +131,11 @@ test('servers that do not do ranges, change the file, or fail are named', async 
     }),
     { code: 'network' },
   );
+  let asked = 0;
+  const wavering = await openUrl('https://example.org/x', {
+    fetch: (url, init) => (asked++ === 0 ? server(url, init) : simple(url, init)),
+  });
+  await assert.rejects(wavering.read(0, 4), { code: 'network', message: /now sends the whole/ });
   let tag = 0;
   const changing: typeof fetch = async (url, init) => {
     const response = await server(url, init);

@@ -15,6 +15,8 @@ test('names of the hub, and its addresses', () => {
     ['hf:org/name/a/b.safetensors', hub('org/name', 'main', 'a/b.safetensors')],
     ['hf:org/name@v1/b.ckpt', hub('org/name', 'v1', 'b.ckpt')],
     ['https://huggingface.co/org/name', hub('org/name')],
+    ['https://HuggingFace.co/org/name/', hub('org/name')],
+    ['huggingface.co/org/name/raw/v1/x.gguf', hub('org/name', 'v1', 'x.gguf')],
     [
       'https://huggingface.co/org/name/resolve/main/x.safetensors?download=true',
       hub('org/name', 'main', 'x.safetensors'),
@@ -26,8 +28,22 @@ test('names of the hub, and its addresses', () => {
 
 test('Civitai, AIR and other addresses', () => {
   const version = { kind: 'civitai', version: 128713 };
-  for (const text of ['civitai:128713', 'civitai:4384@128713', 'urn:air:sd1:checkpoint:civitai:4384@128713'])
+  for (const text of [
+    'civitai:128713',
+    'civitai:4384@128713',
+    'urn:air:sd1:checkpoint:civitai:4384@128713',
+    'https://civitai.com/models/4384?modelVersionId=128713',
+    'https://civitai.com/models/4384/dreamshaper?modelVersionId=128713#gallery',
+    'civitai.com/api/download/models/128713',
+  ])
     assert.deepEqual(parseModelName(text), version, text);
+  assert.throws(() => parseModelName('https://civitai.com/models/4384/dreamshaper'), {
+    code: 'invalid-argument',
+    message: /modelVersionId/,
+  });
+  // A query chooses another file than the version's first.
+  const chosen = 'https://civitai.com/api/download/models/128713?type=Model&format=PickleTensor';
+  assert.deepEqual(parseModelName(chosen), { kind: 'address', url: chosen });
   const url = 'https://example.org/m/x.safetensors';
   assert.deepEqual(parseModelName(url), { kind: 'address', url });
 });

@@ -152,6 +152,27 @@ test('damaged bytes are found by the digest, and not kept', async (t) => {
   assert.ok(existsSync(await pull('hf:org/model/model.safetensors')));
 });
 
+test('a page in the place of a file is refused, and not kept', async (t) => {
+  const { environment } = await setUp(t);
+  const answers: Record<string, Response> = {
+    '/x.safetensors': new Response('<!doctype html>', { headers: { 'content-type': 'text/html' } }),
+    '/y.pt': new Response(bytes(10, 1) as Uint8Array<ArrayBuffer>),
+    '/y.yaml': new Response('model: {}', { headers: { 'content-type': 'text/yaml' } }),
+  };
+  const fetch = async (url: string | URL | Request) =>
+    answers[new URL(String(url)).pathname] ?? new Response('', { status: 404 });
+  const settings = { ...hubSettings(environment, '/nowhere'), fetch };
+  await assert.rejects(modelPath('https://example.org/x.safetensors', { settings }), {
+    code: 'not-found',
+    message: /HTML page/,
+  });
+  answers['/x.safetensors'] = new Response(bytes(10, 1) as Uint8Array<ArrayBuffer>);
+  const kept = await modelPath('https://example.org/x.safetensors', { settings });
+  assert.equal(readFileSync(kept).length, 10);
+  const other = await modelPath('https://example.org/y.pt', { settings });
+  assert.equal(readFileSync(other.replace(/\.pt$/, '.yaml'), 'utf8'), 'model: {}');
+});
+
 test('a token goes to the hub; without one the error says what is needed', async (t) => {
   const { hub, pull } = await setUp(t);
   hub.token = 'secret';

@@ -45,3 +45,8 @@ test('where it is not there, or a page is sent in its place, what is assumed is 
   ])
     assert.ok((await load(beside)).assumed.some((phrase) => phrase.includes('scale_factor')));
 });
+
+test('what is no address is refused in a line', async () => {
+  for (const file of [undefined, null, '', 7, {}, 'models/pocket.safetensors'])
+    await assert.rejects(loadModel(file as string), { code: 'invalid-argument', message: /^The file of a model must be/ });
+});
