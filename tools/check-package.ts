@@ -157,7 +157,8 @@ function types(app: string): void {
   ];
   const programs = [
     { files: ['node.ts', 'entries.ts'], lib: ['ES2023', 'ESNext.Disposable', 'DOM'], types: ['node'] },
-    { files: ['page.ts', 'worker.ts'], lib: ['ES2023', 'ESNext.Disposable', 'DOM'], types: [] },
+    // As Vite's templates have them.
+    { files: ['page.ts', 'worker.ts'], lib: ['ES2022', 'DOM', 'DOM.Iterable'], types: [] },
   ];
   for (const resolution of resolutions) {
     for (const { files, ...program } of programs) {

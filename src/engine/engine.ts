@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 /**
  * Engine: compiles a graph with a source of weights to a Program, and runs it.
  *
