@@ -34,6 +34,7 @@ const layers: readonly (readonly string[])[] = [
   ['files'],
   ['tensor'],
   ['distributed'],
+  ['arguments'],
   ['errors'],
   ['visible'],
 ];
@@ -56,7 +57,7 @@ const within: Readonly<Record<string, readonly string[]>> = {
 const nodePackages = /^(node:|sharp$|onnxruntime-node$|commander$|fastify|@fastify|bullmq|ioredis|koffi)/;
 /** Folders whose files are all for Node. */
 /** The base of everything: files that stand alone in src/. */
-const baseFiles = new Set(['errors.ts', 'visible.ts']);
+const baseFiles = new Set(['arguments.ts', 'errors.ts', 'visible.ts']);
 const nodeFolders = new Set(['cli', 'server']);
 
 const source = join(import.meta.dirname, '../src');

@@ -1,5 +1,7 @@
 /** The engine in Node: onnxruntime-node in a worker thread. Providers: CPU, WebGPU (Dawn) and CUDA where the machine has them. */
 
+import { demand } from '../arguments.ts';
+import { checkOptions, type OptionNames } from '../config/known-options.ts';
 import { throwIfAborted } from '../errors.ts';
 import { checkUnchanged } from '../files/open-node.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -45,6 +47,15 @@ interface SegmentWork {
   readonly form: EmitOptions;
   readonly settings: Omit<SessionSettings, 'folder' | 'segments'>;
 }
+
+const optionNames: OptionNames<NodeEngineOptions> = {
+  provider: true,
+  threads: true,
+  background: true,
+  packAtOnce: true,
+  memoryFiles: true,
+  prepared: true,
+};
 
 type NativeProvider = 'cpu' | 'webgpu' | 'cuda';
 
@@ -209,7 +220,20 @@ class NodeEngine implements Engine {
 
 /** Starts an engine in Node. Stop it with `dispose`; an idle one does not keep the process alive. */
 export function createNodeEngine(options: NodeEngineOptions = {}): Engine {
-  const { provider = 'cpu' } = options;
+  checkOptions(options, optionNames, 'createNodeEngine');
+  const { provider = 'cpu', threads } = options;
+  demand(
+    ['cpu', 'webgpu', 'cuda', 'wasm'].includes(provider),
+    'The provider of an engine',
+    'cpu, webgpu, cuda or wasm',
+    provider,
+  );
+  demand(
+    threads === undefined || (Number.isInteger(threads) && threads >= 0),
+    'The number of threads',
+    'a whole number',
+    threads,
+  );
   if (provider === 'wasm' || (provider === 'cpu' && nativeRuntimeFault() !== undefined))
     return createWasmEngine(options);
   return new NodeEngine({ ...options, provider });

@@ -4,6 +4,8 @@
  * ONNX Runtime computes on the thread that calls it; a page keeps its own thread free by using the library in a worker.
  */
 
+import { demand } from '../arguments.ts';
+import { checkOptions } from '../config/known-options.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph, NamedValue } from '../graph/graph.ts';
 import { emitOnnx } from '../onnx/emit.ts';
@@ -158,7 +160,9 @@ export class WebEngine implements Engine {
  * @throws `engine-unavailable` if WebGPU is requested and unavailable
  */
 export async function createWebEngine(options: WebEngineOptions = {}): Promise<Engine> {
+  checkOptions(options, { provider: true, wasmPath: true, halveAbove: true, threads: true }, 'createWebEngine');
   const provider = options.provider ?? 'wasm';
+  demand(provider === 'wasm' || provider === 'webgpu', 'The provider of an engine', 'wasm or webgpu', provider);
   if (provider === 'webgpu') {
     // Browsers without WebGPU have no navigator.gpu, despite the types.
     const gpu = (globalThis.navigator as { readonly gpu?: GPU } | undefined)?.gpu;

@@ -1,22 +1,10 @@
 /** A request of any origin, checked: complete with its defaults, or refused by the name of the field that is wrong. */
 
 import type * as z from 'zod';
+import { shown } from '../arguments.ts';
 import { nearNames } from '../config/near-names.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { type GenerationRequest, requestSchema, requestSchemas, type RequestOf, type Task } from './request.ts';
-
-const shownLength = 60;
-
-/** A value for a message, as short text. */
-function shown(value: unknown): string {
-  if (typeof value === 'bigint' || typeof value === 'number') return String(value);
-  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
-  const whole =
-    value === undefined
-      ? 'undefined'
-      : (JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}` : part)) ?? 'undefined');
-  return whole.length > shownLength ? `${whole.slice(0, shownLength)}…` : whole;
-}
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(

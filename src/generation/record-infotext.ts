@@ -1,5 +1,6 @@
 /** A record as the text that A1111 writes under a picture, with A1111's names, so that its users and sites such as Civitai can read it. */
 
+import { demand, fieldsOf } from '../arguments.ts';
 import { namedSampling, type SamplerPeer, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { a1111SamplerLabel, schedulerLabelOf } from '../diffusion/sampler-labels.ts';
 import { a1111Infotext } from '../image/metadata/a1111-settings.ts';
@@ -48,6 +49,8 @@ export function outpaintLines({ left, right, up, down, method }: Outpaint): Reco
 
 /** The settings text of a record's picture. */
 export function recordInfotext(record: GenerationRecord): string {
+  const { prompt, sampler: name } = fieldsOf(record, 'The record', 'that of a picture');
+  demand(prompt !== undefined && typeof name === 'string', 'The record', 'that of a picture', record);
   const { index, seeds, noise, noiseSettings = {}, batchSize = 1, promptSettings } = record;
   const { sampler, scheduler } = samplingLabels(record.sampler, record.schedule, samplerPeerOf(noise));
   return a1111Infotext({

@@ -3,6 +3,8 @@
  * have: the program, the model, digests of the input pictures and tensors, and the picture's place in its batch.
  */
 
+import { fieldsOf } from '../arguments.ts';
+import { checkRequest } from './check-request.ts';
 import { precisionNames } from '../engine/precision.ts';
 import * as z from 'zod';
 import { type Batch, type Batches, promptsOfPicture, sizesBefore } from './batches.ts';
@@ -10,7 +12,7 @@ import { bounds } from './bounds.ts';
 import { text, whole } from './fields.ts';
 import type { tensorAxes } from './inputs.ts';
 import { plainSeed, seedOf } from '../random/plain-seed.ts';
-import { type GenerationRequest, requestSchema, requestSchemas } from './request.ts';
+import { type GenerationRequest, requestSchemas } from './request.ts';
 import { upgradeRecord } from './upgrade-record.ts';
 
 /** Written into every picture. */
@@ -87,13 +89,15 @@ export type RecordFacts = Pick<GenerationRecord, Exclude<keyof typeof factFields
 /** The request in a record, the inverse of `recordOf`. */
 export function requestOf(record: GenerationRecord): GenerationRequest {
   const facts: ReadonlySet<string> = new Set(Object.keys(factFields));
-  return requestSchema.parse(Object.fromEntries(Object.entries(record).filter(([name]) => !facts.has(name))));
+  const given = Object.entries(fieldsOf(record, 'The record', 'that of a picture'));
+  return checkRequest(Object.fromEntries(given.filter(([name]) => !facts.has(name))));
 }
 
 /** The request that makes a record's batch again, and no other: of those before it only the noise is drawn. */
 export function replayRequest(record: GenerationRecord): GenerationRequest {
+  const request = requestOf(record);
   const { iteration } = record;
-  return { ...requestOf(record), firstIteration: iteration, iterations: iteration };
+  return { ...request, firstIteration: iteration, iterations: iteration };
 }
 
 /** One picture of a run. */

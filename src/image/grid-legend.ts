@@ -3,6 +3,7 @@
  * above the columns and left of the rows. How words are drawn comes in, since it differs by platform.
  */
 
+import { demand, fieldsOf } from '../arguments.ts';
 import { createImage, crop, type Image, paste } from './image.ts';
 
 export interface LegendLine {
@@ -72,9 +73,13 @@ interface Block {
 /** The cells with their legend. `cell` is the size of one of them. */
 export async function legendGrid(
   cells: readonly (Image<3> | undefined)[],
-  { columns, rows, margin = 0 }: Legend,
+  legend: Legend,
   font: LegendFont,
 ): Promise<Image<3>> {
+  demand(Array.isArray(cells), 'The cells of a grid', 'a list of pictures', cells);
+  fieldsOf(legend, 'The legend', 'an object with columns and rows');
+  demand(font?.draw !== undefined, 'The font of a legend', 'what legendFont gives', font);
+  const { columns, rows, margin = 0 } = legend;
   const grid = plainGrid(cells, columns.length, margin);
   const width = (grid.width + margin) / columns.length - margin;
   const height = (grid.height + margin) / rows.length - margin;
@@ -119,6 +124,7 @@ export async function legendGrid(
 
 /** Legends of a prompt matrix: of each cell the parts that its prompt has; the others are struck through. */
 export function matrixLegend(parts: readonly string[]): Pick<Legend, 'columns' | 'rows'> {
+  demand(Array.isArray(parts), 'The parts of a prompt matrix', 'a list of texts', parts);
   const half = Math.ceil(parts.length / 2);
   const lines = (own: readonly string[]): LegendLine[][] =>
     Array.from({ length: 2 ** own.length }, (_, chosen) =>

@@ -1,5 +1,9 @@
 /** Loads a model from disk: a checkpoint file with or without a YAML next to it, or a diffusers folder. */
 
+import { demand } from '../arguments.ts';
+import { checkOptions, type OptionNames } from '../config/known-options.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { nodeVersionFault } from '../files/node-version-node.ts';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { conditionerPart } from '../config/conditioner-parts.ts';
@@ -38,6 +42,24 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   /** Download options for models given by name: settings, progress, a signal. Default: settings of the environment. */
   readonly hub?: PullOptions;
 }
+
+const optionNames: OptionNames<LoadModelOptions> = {
+  config: true,
+  ema: true,
+  variant: true,
+  vae: true,
+  textEncoder: true,
+  engine: true,
+  ownsEngine: true,
+  precision: true,
+  memory: true,
+  vocabulary: true,
+  taesd: true,
+  loras: true,
+  embeddings: true,
+  hypernetworks: true,
+  hub: true,
+};
 
 /** The model that ships with the package. */
 // Not as `new URL(…, import.meta.url)`, which bundlers take for a file of their own.
@@ -99,6 +121,10 @@ function withFile<T extends { readonly path: string }>(
  * @throws `not-found`, `forbidden`, `network`, `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
  */
 export async function loadModel(model: string = pocketModel, options: LoadModelOptions = {}): Promise<Model> {
+  const fault = nodeVersionFault();
+  if (fault !== undefined) throw new StableDiffusionError('engine-unavailable', fault);
+  demand(typeof model === 'string', 'The model', 'a path or a name', model);
+  checkOptions(options, optionNames, 'loadModel');
   const { engine, vocabulary, taesd, precision, memory } = options;
   const hub: PullOptions = { variant: options.variant, ...options.hub };
   const path = await modelPath(model, hub);

@@ -1,5 +1,6 @@
 /** Loads a model in a browser: a file that a person chose, or a URL that is read by range. Only what is needed is read, when it is. */
 
+import { checkOptions, type OptionNames } from '../config/known-options.ts';
 import { lazyYaml } from '../config/lazy-yaml.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
@@ -47,11 +48,24 @@ export interface LoadModelOptions {
   readonly request?: UrlOptions;
 }
 
+const optionNames: OptionNames<LoadModelOptions> = {
+  engine: true,
+  precision: true,
+  config: true,
+  ema: true,
+  vocabulary: true,
+  tokenizer: true,
+  tokenizer2: true,
+  sentencePiece: true,
+  taesd: true,
+  loras: true,
+  embeddings: true,
+  request: true,
+};
+
 async function openFile(file: ModelFile, options: LoadModelOptions): Promise<WeightSource> {
   const source: ByteSource =
-    file instanceof Blob
-      ? blobBytes(file)
-      : chunkedBytes(await openUrl(addressOf(file).href, options.request));
+    file instanceof Blob ? blobBytes(file) : chunkedBytes(await openUrl(addressOf(file).href, options.request));
   return openWeights(source);
 }
 
@@ -94,6 +108,7 @@ async function configBeside(
  * @throws `network`, `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
  */
 export async function loadModel(file: ModelFile, options: LoadModelOptions = {}): Promise<Model> {
+  checkOptions(options, optionNames, 'loadModel');
   const { engine, config, ema, precision, taesd, loras, embeddings } = options;
   const source = await openFile(file, options);
   let checkpoint: Checkpoint;

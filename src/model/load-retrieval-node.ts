@@ -1,5 +1,6 @@
 /** Retrieval-augmented models from files: the model, the CLIP that makes its condition, and a database of neighbours. */
 
+import { fieldsOf } from '../arguments.ts';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
@@ -131,6 +132,7 @@ async function openModelAt(path: string, { config, ema }: RetrievalModelOptions)
 
 /** Opens a retrieval-augmented model for `generate` and the like. */
 export async function loadRetrievalModel(path: string, options: RetrievalModelOptions): Promise<Model> {
+  fieldsOf(options, 'The options of loadRetrievalModel', 'an object with an engine');
   const { engine, ownsEngine = false, database, neighbours = 10, repeat = 1, precision, onFound, query } = options;
   const found = database === undefined ? undefined : await openRetrievalDatabase(database);
   const checkpoint = await openModelAt(path, options);

@@ -1,5 +1,7 @@
 /** Pictures as files in Node: with the settings they were made with, and written whole or not at all. */
 
+import { demand, fieldsOf } from '../arguments.ts';
+import { checkOptions } from '../config/known-options.ts';
 import { dirname, extname } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { nodeImageCodec } from '../image/codec/codec-node.ts';
@@ -29,11 +31,17 @@ export interface EncodeOptions {
   readonly quality?: number;
 }
 
+const madePicture = "one of a run's pictures, with its image and its record";
+
 /** The bytes of a picture file with its settings in it, for an answer over HTTP. Throws `too-large` where a JPEG cannot hold the settings. */
 export async function encodeImage(
-  { image, record }: Pick<GeneratedImage, 'image' | 'record'>,
-  { format = 'png', quality }: EncodeOptions = {},
+  picture: Pick<GeneratedImage, 'image' | 'record'>,
+  options: EncodeOptions = {},
 ): Promise<Uint8Array> {
+  checkOptions(options, { format: true, quality: true }, 'encodeImage');
+  const { image, record } = fieldsOf(picture, 'The picture', madePicture) as typeof picture;
+  demand(image !== undefined && record !== undefined, 'The picture', madePicture, Object.keys(picture));
+  const { format = 'png', quality } = options;
   const metadata = { parameters: recordInfotext(record), record };
   const lossy = quality === undefined ? {} : { quality };
   return nodeImageCodec.encode(image, format === 'png' ? { format, metadata } : { format, ...lossy, metadata });
@@ -46,12 +54,13 @@ export async function encodeImage(
  */
 export async function saveImage(
   path: string,
-  { image, record }: Pick<GeneratedImage, 'image' | 'record'>,
+  picture: Pick<GeneratedImage, 'image' | 'record'>,
   options: Pick<WriteFileOptions, 'signal' | 'replace'> = {},
 ): Promise<void> {
+  checkOptions(options, { signal: true, replace: true }, 'saveImage');
   const format = formatOf(path);
+  const bytes = await encodeImage(picture, { format });
   await makeFolder(dirname(path));
-  const bytes = await encodeImage({ image, record }, { format });
   await writeNewFile(path, [bytes], { ...options, replace: options.replace ?? true });
 }
 
@@ -67,6 +76,7 @@ export async function saveImageFile(
 }
 
 function formatOf(path: string): 'png' | 'jpeg' | 'webp' {
+  demand(typeof path === 'string', 'The path of a picture', 'a text such as "face.png"', path);
   const ending = extname(path).toLowerCase();
   if (ending === '.png') return 'png';
   if (ending === '.jpg' || ending === '.jpeg') return 'jpeg';

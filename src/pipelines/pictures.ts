@@ -1,5 +1,6 @@
 /** The pictures of a run, for callers that need no events. */
 
+import { demand } from '../arguments.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { GeneratedImage, Pipeline, PipelineEvent } from './events.ts';
 
@@ -18,6 +19,12 @@ export async function pictures(
   pipeline: Pipeline,
   { onStep }: PicturesOptions = {},
 ): Promise<readonly GeneratedImage[]> {
+  demand(
+    typeof pipeline === 'object' && pipeline !== null && Symbol.asyncIterator in pipeline,
+    'The run',
+    'what textToImage, imageToImage, inpaint or generate gives',
+    pipeline,
+  );
   for await (const event of pipeline) {
     if (event.kind === 'step') onStep?.(event);
     if (event.kind === 'result') return event.images;

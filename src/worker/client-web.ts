@@ -7,6 +7,7 @@
  * for await (const event of worker.generate({ task: 'txt2img', prompt: 'red apple' })) show(event);
  */
 
+import { demand } from '../arguments.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type {
   LoadProgress,
@@ -63,6 +64,7 @@ interface Call {
 
 /** A model in the worker behind `port`. */
 export function connectWorker(port: WorkerPort): ModelWorker {
+  demand(typeof port?.addEventListener === 'function', 'The port', 'a Worker or a MessagePort', port);
   return new WorkerConnection(port);
 }
 

@@ -9,6 +9,7 @@
  * serveWorker(globalThis);
  */
 
+import { demand } from '../arguments.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createWebEngine } from '../engine/web.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -170,6 +171,7 @@ export function serveWorker(
   scope: WorkerScope,
   { load = loadHere, previewShare = 0.2, now = () => performance.now() }: WorkerHostOptions = {},
 ): void {
+  demand(typeof scope?.addEventListener === 'function', 'The scope', 'the `self` of a worker', scope);
   const running = new Map<number, AbortController>();
   let model: Model | undefined;
   let turn: Promise<unknown> = Promise.resolve();

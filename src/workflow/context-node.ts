@@ -1,5 +1,6 @@
 /** A workflow's context over folders on disk: models by kind, and the folders input, output and temp. */
 
+import { demand, fieldsOf } from '../arguments.ts';
 import { mkdirSync, realpathSync, statSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
@@ -37,6 +38,7 @@ export interface WorkflowFolders {
 
 /** The folders below one, as ComfyUI has them: `models/checkpoints`, `input`, `output`, `temp`. */
 export function workflowFolders(root: string): WorkflowFolders {
+  demand(typeof root === 'string' && root !== '', "ComfyUI's folder", 'a path', root);
   const models: Record<string, readonly string[]> = {};
   const others: Readonly<Record<string, readonly string[]>> = {
     text_encoders: ['text_encoders', 'clip'],
@@ -222,6 +224,8 @@ export interface WorkflowContextOptions {
 
 /** A context over folders. Makes the folders input, output and temp. Dispose of `networks` at the end. */
 export function openWorkflowContext(options: WorkflowContextOptions): WorkflowContext {
+  const given = fieldsOf(options, 'The options of openWorkflowContext', 'an object with folders');
+  fieldsOf(given['folders'], 'The folders of a context', 'what workflowFolders gives');
   const { folders, engine, networkMemory, fullTextEncoder, withoutMetadata, now = () => new Date() } = options;
   for (const folder of [folders.input, folders.output, folders.temp]) mkdirSync(folder, { recursive: true });
   return {

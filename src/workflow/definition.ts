@@ -5,6 +5,7 @@
  * `defineNode` infers the types of `run`'s inputs from the specs: an input that the specs do not have does not compile.
  */
 
+import { demand } from '../arguments.ts';
 import type { InputSpecs, NameLists } from './input-spec.ts';
 import type { NodeContext } from './context-in-run.ts';
 import type { InputValues } from './values.ts';
@@ -117,6 +118,7 @@ export type RunApart = (
 export type NodeTable = ReadonlyMap<string, NodeType>;
 
 export function nodeTable(nodes: readonly NodeType[]): NodeTable {
+  demand(Array.isArray(nodes), 'The nodes', 'a list of what defineNode gives', nodes);
   return new Map(nodes.map((node) => [node.name, node]));
 }
 

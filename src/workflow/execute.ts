@@ -8,6 +8,7 @@
  * Interruption by `signal` takes effect between nodes and between the steps of a sampler.
  */
 
+import { demand, fieldsOf } from '../arguments.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { WorkflowCache } from './cache.ts';
 import type { WorkflowContext } from './context.ts';
@@ -65,6 +66,8 @@ const longestSlice = 10;
 
 /** Runs a graph. See above. */
 export async function executeWorkflow(graph: ApiGraph, options: ExecuteOptions): Promise<WorkflowResult> {
+  demand((graph as unknown) instanceof Map, 'The workflow', 'a graph, as parseWorkflow gives', graph);
+  fieldsOf(options, 'The options of executeWorkflow', 'an object with nodes and a context');
   const { nodes, cache, targets, onEvent = () => {}, signal } = options;
   const outputs = new Map<string, NodeOutput>();
   const executed: string[] = [];

@@ -3,6 +3,7 @@
  * `[node id, output]`. `page/page-to-api.ts` reads the files that its page saves.
  */
 
+import { demand } from '../arguments.ts';
 import {
   type ExactJson,
   type ExactObject,
@@ -79,6 +80,7 @@ function inputsOf(node: ExactObject): ExactObject {
 
 /** The value of a workflow's text, in either format. Throws `file-corrupt` where it is not JSON. */
 export function parseWorkflowJson(text: string): ExactJson {
+  demand(typeof text === 'string', 'The workflow', 'the text of its file', text);
   return parseExactJson(text, 'The workflow', { keepsNaN: true });
 }
 

@@ -1,5 +1,6 @@
 /** The nodes as ComfyUI's `/object_info` describes them, in its fields and their order. Print it with `printExactJson`: seeds reach 2^64 - 1. */
 
+import { demand } from '../arguments.ts';
 import { type InputSpec, type InputSpecs, type NameLists, namesOf } from './input-spec.ts';
 import { type NodeTable, type NodeType, outputsOf } from './definition.ts';
 
@@ -41,5 +42,6 @@ export function nodeInfo(node: NodeType, lists: NameLists): Readonly<Record<stri
 
 /** Every node of a table by its name. */
 export function objectInfo(nodes: NodeTable, lists: NameLists): Readonly<Record<string, unknown>> {
+  demand((nodes as unknown) instanceof Map, 'The nodes', 'a table, as nodeTable gives', nodes);
   return Object.fromEntries([...nodes].map(([name, node]) => [name, nodeInfo(node, lists)]));
 }

@@ -5,6 +5,7 @@
  *     const { outputs } = await runWorkflow(await readFile('workflow.json', 'utf8'), { context });
  */
 
+import { demand, fieldsOf } from '../arguments.ts';
 import { freeMemory } from '../engine/free-memory-node.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { WorkflowCache } from './cache.ts';
@@ -37,6 +38,14 @@ export interface RunWorkflowOptions {
  * @throws `invalid-argument` for a graph that ComfyUI's checks refuse, with all errors in `details`; what the node that failed threw; `aborted`
  */
 export async function runWorkflow(workflow: string | ApiGraph, options: RunWorkflowOptions): Promise<WorkflowResult> {
+  demand(
+    typeof workflow === 'string' || (workflow as unknown) instanceof Map,
+    'The workflow',
+    'the text of its file, or a graph, as parseWorkflow gives',
+    workflow,
+  );
+  const { context: opened } = fieldsOf(options, 'The options of runWorkflow', 'an object with a context');
+  fieldsOf(opened, 'The context of runWorkflow', 'one that openWorkflowContext gives');
   const { context, nodes = allNodes, cache = new WorkflowCache(), targets, onEvent, signal, extraPngInfo } = options;
   // The work on values takes as much again, and the networks need some too.
   const { memory = freeMemory() / 3 } = options;

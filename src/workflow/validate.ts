@@ -5,6 +5,7 @@
  *     const { valid, error, nodeErrors, outputs, graph } = validateWorkflow(given, nodes, lists);
  */
 
+import { demand } from '../arguments.ts';
 import type { ApiGraph, ApiNode } from './graph.ts';
 import type { NameLists } from './input-spec.ts';
 import type { NodeTable } from './definition.ts';
@@ -62,6 +63,8 @@ export function validateWorkflow(
   lists: NameLists,
   targets?: readonly string[],
 ): ValidationResult {
+  demand((graph as unknown) instanceof Map, 'The workflow', 'a graph, as parseWorkflow gives', graph);
+  demand((nodes as unknown) instanceof Map, 'The nodes', 'a table, as nodeTable gives', nodes);
   const refused = (error: ValidationError): ValidationResult => ({
     valid: false,
     error,

@@ -27,7 +27,9 @@ test('an installation goes on where the script of onnxruntime-node fails, and th
   const { provider, note } = await chooseDevice('cpu', fault);
   assert.equal(provider, 'wasm');
   assert.match(note ?? '', /ONNXRUNTIME_NODE_INSTALL=skip/);
-  const error = threadError(Object.assign(new Error("Cannot find package 'onnxruntime-node'"), { code: 'ERR_MODULE_NOT_FOUND' }));
+  const error = threadError(
+    Object.assign(new Error("Cannot find package 'onnxruntime-node'"), { code: 'ERR_MODULE_NOT_FOUND' }),
+  );
   assert.equal(error.code, 'engine-unavailable');
   assert.match(error.message, /not installed.*--device wasm/);
 });

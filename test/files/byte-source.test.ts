@@ -108,7 +108,9 @@ test('a file that is missing, a folder, and a closed file are refused', async ()
 test('servers that do not do ranges, change the file, or fail are named', async () => {
   const answer = (make: () => Response) => openUrl('https://example.org/x', { fetch: async () => make() });
   await assert.rejects(
-    answer(() => new Response('<!doctype html>', { status: 200, headers: { 'content-type': 'text/html; charset=utf-8' } })),
+    answer(
+      () => new Response('<!doctype html>', { status: 200, headers: { 'content-type': 'text/html; charset=utf-8' } }),
+    ),
     { code: 'file-not-found', message: /HTML page/ },
   );
   await assert.rejects(

@@ -48,5 +48,8 @@ test('where it is not there, or a page is sent in its place, what is assumed is 
 
 test('what is no address is refused in a line', async () => {
   for (const file of [undefined, null, '', 7, {}, 'models/pocket.safetensors'])
-    await assert.rejects(loadModel(file as string), { code: 'invalid-argument', message: /^The file of a model must be/ });
+    await assert.rejects(loadModel(file as string), {
+      code: 'invalid-argument',
+      message: /^The file of a model must be/,
+    });
 });

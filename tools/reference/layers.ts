@@ -41,6 +41,7 @@ const purposes: Readonly<Record<string, string>> = {
   files: 'reading and writing files safely',
   tensor: 'tensors and arithmetic',
   distributed: 'processes that work together',
+  arguments: 'what callers of the library give, checked',
   visible: 'making untrusted text safe to print',
   errors: 'the error class',
 };

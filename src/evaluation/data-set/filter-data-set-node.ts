@@ -3,6 +3,7 @@
  * was measured. A run that was stopped goes on after its last whole shard and ends with the same shards.
  */
 
+import { demand, fieldsOf } from '../../arguments.ts';
 import { join } from 'node:path';
 import { alone, broadcastJson } from '../../distributed/communicator.ts';
 import { writeNewFile } from '../../files/write-file-node.ts';
@@ -116,6 +117,8 @@ async function writeShards(options: FilterDataSetOptions, begun: Manifest): Prom
  * `file-exists`, `invalid-argument` for a folder of other settings, `busy`, `too-large` for too many hashes, `aborted`.
  */
 export async function filterDataSet(options: FilterDataSetOptions): Promise<Manifest | undefined> {
+  const given = fieldsOf(options, 'The options of filterDataSet', 'an object with a folder');
+  demand(typeof given['folder'] === 'string', 'The folder of the data set', 'a path', given['folder']);
   const { folder, ranks = alone } = options;
   const opened = ranks.rank === 0 ? await openFolder(folder, options.settings) : undefined;
   try {

@@ -1,5 +1,6 @@
 /** The requests of a plot: a request with the values of one to three axes put into it, and the legend of the grid. */
 
+import { fieldsOf } from '../../arguments.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { TaskOptions } from '../inputs.ts';
 import { type Axis, axesOf, axisLegend, axisSize, orderedPrompt, replacedPrompts } from './axes.ts';
@@ -75,6 +76,7 @@ function withValue(options: TaskOptions, { axis, values }: Chosen, value: AxisVa
 
 /** The cells of a plot along x, y and z. Throws `invalid-argument`, `too-large`. */
 export function plotCells(options: TaskOptions, x: PlotAxis | undefined, y?: PlotAxis, z?: PlotAxis): Plot {
+  fieldsOf(options, 'The options of a plot', 'those of a run');
   const task = options.task === 'txt2img' ? 'txt2img' : 'img2img';
   const axes = [z, y, x].map((axis) => chosenAxis(axis, task)) as [Chosen, Chosen, Chosen];
   const [zs, ys, xs] = axes;
@@ -103,6 +105,7 @@ export function matrixCells(options: TaskOptions): {
   readonly cells: readonly TaskOptions[];
   readonly parts: readonly string[];
 } {
+  fieldsOf(options, 'The options of a prompt matrix', 'those of a run');
   const { prompt = '' } = options;
   if (typeof prompt !== 'string') refuse('A prompt matrix needs a single prompt.');
   const { prompts, parts } = promptMatrix(prompt);

@@ -3,6 +3,7 @@
  * (reroutes, primitives, notes, subgraphs, group nodes), without muted and bypassed nodes.
  */
 
+import { fieldsOf } from '../../arguments.ts';
 import type { ExactJson, ExactObject } from '../../formats/exact-json.ts';
 import type { NodeTable, NodeType } from '../definition.ts';
 import { type ApiGraph, type ApiNode, apiGraph, isLink, parseWorkflowJson } from '../graph.ts';
@@ -71,6 +72,8 @@ function withoutDeadLinks(graph: ApiGraph): ApiGraph {
 
 /** Throws `too-large` for very many nodes, `invalid-argument` for subgraphs nested too deep, `file-unsupported` for group nodes with primitives. */
 export function apiGraphOfPage(value: ExactObject, options: PageOptions): ApiGraph {
+  fieldsOf(value, 'The workflow', "a page's workflow, parsed");
+  fieldsOf(options, 'The options of apiGraphOfPage', 'an object with nodes');
   const graph = new ExecutableGraph(readPage(value), options.nodes);
   const sent = [...graph.nodes.values()].flatMap((own): (readonly [string, ApiNode])[] => {
     const { node, subgraph } = own;
@@ -90,5 +93,6 @@ export function anyGraph(value: ExactJson | undefined, options: PageOptions): Ap
 
 /** The graph of a text in either format. Throws `file-corrupt` where it is not JSON, and what `anyGraph` throws. */
 export function parseWorkflow(text: string, options: PageOptions): ApiGraph {
+  fieldsOf(options, 'The options of parseWorkflow', 'an object with nodes');
   return anyGraph(parseWorkflowJson(text), options);
 }
