@@ -1,5 +1,6 @@
 /** Loads a classifier of noisy latents or pictures for a model: latent-diffusion's `NoisyLatentImageClassifier`, or one of guided-diffusion's. */
 
+import { demand } from '../arguments.ts';
 import { canonicalWeights } from '../checkpoints/canonical.ts';
 import { admClassifier, admFlags } from '../config/adm-flags.ts';
 import { classifierFlags, storedAdmFlags } from '../config/adm-published.ts';
@@ -31,6 +32,7 @@ function configOf(path: string, weights: WeightSource, model: Model): EncoderUNe
 
 /** Throws `file-not-found`, `weights-mismatch`, `shape-mismatch` for a classifier of other latents than the model's. */
 export async function loadClassifier(path: string, model: Model): Promise<Classifier> {
+  demand(typeof path === 'string', 'The file of a classifier', 'a path', path);
   const weights = await openWeightsAt(path);
   try {
     const config = configOf(path, weights, model);

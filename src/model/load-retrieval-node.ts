@@ -1,6 +1,6 @@
 /** Retrieval-augmented models from files: the model, the CLIP that makes its condition, and a database of neighbours. */
 
-import { fieldsOf } from '../arguments.ts';
+import { demand, fieldsOf } from '../arguments.ts';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
@@ -58,6 +58,7 @@ async function readRows(path: string): Promise<DatabaseRows> {
 
 /** A database of `.npz` files (`embedding`, `img_id`, `patch_coords`): one file, or a folder whose files are joined by their names. Throws `too-large`. */
 export async function openRetrievalDatabase(path: string): Promise<RetrievalDatabase> {
+  demand(typeof path === 'string', 'The database', 'a path', path);
   const files = await npzFiles(path);
   let bytes = 0;
   for (const file of files) bytes += (await stat(file)).size;

@@ -14,6 +14,7 @@ import { recordInfotext } from '../generation/record-infotext.ts';
 
 /** Reads a PNG, JPEG, WebP or GIF file. Throws `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsupported`, `too-large`. */
 export async function openImage(path: string): Promise<Image> {
+  demand(typeof path === 'string', 'The file of a picture', 'a path', path);
   const bytes = await readFileOf('picture', path);
   try {
     return await nodeImageCodec.decode(bytes);

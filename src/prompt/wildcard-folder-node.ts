@@ -1,5 +1,6 @@
 /** A folder of wildcards: text files with one value a line, `#` before comments, as sd-dynamic-prompts reads them. */
 
+import { demand } from '../arguments.ts';
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
@@ -31,6 +32,7 @@ const byCodePoints = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 :
 
 /** Reads the text files of a folder. Throws `file-not-found`, `file-access`, `too-large`. */
 export async function openWildcards(folder: string): Promise<Wildcards> {
+  demand(typeof folder === 'string', 'The folder of wildcards', 'a path', folder);
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
     throw new StableDiffusionError('file-not-found', `The folder of wildcards ${folder} cannot be read.`, { cause });
   });
