@@ -6,8 +6,25 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { UsageError } from './options.ts';
 import { fileFacts, type SampleContext, type SampleSource, type SampleValues } from './sample-kind.ts';
 
-/** The pictures of an archive: `arr_0` [n, h, w, 3] of bytes, and their classes `arr_1`. */
-async function smallPictures(path: string, side: number) {
+/** The classes `arr_1` of an archive, one for each of its pictures. */
+function labelsOf({ dtype, shape, data }: Tensor, path: string, count: number, classes: number): readonly number[] {
+  const labels = Array.from(data as ArrayLike<number | bigint>, Number);
+  if (shape.length !== 1 || labels.length !== count)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `${path}: arr_1 is ${dtype} [${shape.join(', ')}], and there are ${count} pictures. Give one class for each.`,
+    );
+  const wrong = labels.find((label) => !Number.isInteger(label) || label < 0 || label >= classes);
+  if (wrong !== undefined)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path}: arr_1 has the class ${wrong}, and the model has the classes 0 to ${classes - 1}.`,
+    );
+  return labels;
+}
+
+/** The pictures of an archive: `arr_0` [n, h, w, 3] of bytes, and their classes `arr_1` for a model of classes. */
+async function smallPictures(path: string, side: number, classes: number | null) {
   const { openFile } = await import('../files/byte-source-node.ts');
   const { openNpz } = await import('../formats/npz.ts');
   const source = await openFile(path);
@@ -20,7 +37,10 @@ async function smallPictures(path: string, side: number) {
         'shape-mismatch',
         `${path}: arr_0 is ${pictures.dtype} [${pictures.shape.join(', ')}], and the upsampler takes uint8 [pictures, ${side}, ${side}, 3].`,
       );
-    const labels = archive.names.includes('arr_1') ? await archive.read('arr_1') : undefined;
+    const labels =
+      classes !== null && archive.names.includes('arr_1')
+        ? labelsOf(await archive.read('arr_1'), path, count, classes)
+        : undefined;
     const size = 3 * side * side;
     const { float32 } = await import('../tensor/tensor.ts');
     const read = async (index: number): Promise<{ picture: Tensor<'float32'>; label?: number }> => {
@@ -30,7 +50,7 @@ async function smallPictures(path: string, side: number) {
         for (let c = 0; c < 3; c++)
           data[c * side * side + i] = Math.fround(Number(pictures.data[at * size + i * 3 + c]) / 127.5) - 1;
       const picture = float32([1, 3, side, side], data);
-      return labels ? { picture, label: Number(labels.data[at]) } : { picture };
+      return labels ? { picture, label: labels[at] as number } : { picture };
     };
     return { count, read };
   } finally {
@@ -85,7 +105,9 @@ export async function admSource(
   const model = await openPixelModel({ engine: run.engine, flags, weights, classifier });
   const { smallSide } = model;
   const base =
-    values.base === undefined || smallSide === undefined ? undefined : await smallPictures(values.base, smallSide);
+    values.base === undefined || smallSide === undefined
+      ? undefined
+      : await smallPictures(values.base, smallSide, model.classes);
   const classifierScale = classifier ? (values.classifierScale ?? publishedClassifierScale(path)) : undefined;
   return {
     maker: pixelMaker({

@@ -72,12 +72,12 @@ const upsamplerMultiples: Readonly<Record<number, readonly number[]>> = {
   64: [1, 2, 3, 4],
 };
 
-function multiplesOf(given: string, side: number, known: typeof multiples): readonly number[] {
+function multiplesOf(given: string, side: number, known: typeof multiples, flag = 'channel_mult'): readonly number[] {
   if (given !== '') return given.split(',').map(Number);
   const found = known[side];
   if (!found)
     throw configError(
-      `No default channel_mult is known for ${side} pixels (only for ${Object.keys(known).join(', ')}). Give channel_mult, such as 1,2,3,4.`,
+      `No default ${flag} is known for ${side} pixels (only for ${Object.keys(known).join(', ')}). Give ${flag}, such as 1,2,3,4.`,
     );
   return found;
 }
@@ -126,7 +126,7 @@ export function admClassifier(flags: AdmFlags): EncoderUNetConfig {
       out_channels: flags.num_classes,
       num_res_blocks: flags.classifier_depth,
       attention_resolutions: factors(flags.classifier_attention_resolutions, flags.image_size),
-      channel_mult: multiplesOf(flags.classifier_channel_mult, flags.image_size, multiples),
+      channel_mult: multiplesOf(flags.classifier_channel_mult, flags.image_size, multiples, 'classifier_channel_mult'),
       num_head_channels: 64,
       use_scale_shift_norm: flags.classifier_use_scale_shift_norm,
       resblock_updown: flags.classifier_resblock_updown,

@@ -15,8 +15,25 @@ export interface Npz {
   readTexts(name: string): Promise<string[]>;
 }
 
+/** `PK`: how every zip archive starts, an empty one too. */
+const zipStart = 0x504b;
+
+/** Throws `file-unsupported` for a file that is no archive: a picture, or one array alone. */
+async function checkArchive(source: ByteSource): Promise<void> {
+  const start = await source.read(0, Math.min(source.size, 6));
+  if (start.length >= 2 && ((start[0] as number) << 8) + (start[1] as number) === zipStart) return;
+  const isArray = new TextDecoder('latin1').decode(start) === '\x93NUMPY';
+  throw new StableDiffusionError(
+    'file-unsupported',
+    isArray
+      ? `${source.label} is one array (.npy), and an archive of arrays (.npz) is needed. Write it with numpy.savez.`
+      : `${source.label} is not an .npz: it does not start as a zip archive. Give a file that numpy.savez or sd sample --npz has written.`,
+  );
+}
+
 /** Opens an archive; the source is the caller's to close. */
 export async function openNpz(source: ByteSource): Promise<Npz> {
+  await checkArchive(source);
   const { records, read } = await openZip(source);
   const names = [...records.keys()].flatMap((name) => /^(.*)\.npy$/.exec(name)?.[1] ?? []);
   const bytesOf = (name: string): Promise<Uint8Array> => {

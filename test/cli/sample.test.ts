@@ -11,6 +11,7 @@ import { parseAdmFlags } from '../../src/config/adm-published.ts';
 import { memoryBytes } from '../../src/files/byte-source.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { npzChunks } from '../../src/formats/npz-stream.ts';
+import { writeNpy } from '../../src/formats/npy.ts';
 import { openNpz, writeNpz } from '../../src/formats/npz.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
@@ -171,6 +172,35 @@ test('an upsampler enlarges the pictures of an npz, with their classes', async (
   ]);
   assert.equal(run.code, 0, run.err);
   assert.deepEqual((await archive(at('enlarged', 'samples_2x64x64x3.npz'))).pictures.shape, [2, 64, 64, 3]);
+
+  const refused = async (base: string, content: Uint8Array): Promise<string> => {
+    writeFileSync(at(base), content);
+    const { code, err } = await sd([
+      ...['sample', '--model', at('up.safetensors'), '--flags', flagsText, '--steps', '1', '--base', at(base)],
+      ...['--threads', '1', '--npz', '--outdir', at('refused')],
+    ]);
+    assert.notEqual(code, 0);
+    assert.equal(existsSync(at('refused')), false, 'a refused archive leaves no folder');
+    return err;
+  };
+  const classes = (values: bigint[]): Tensor => ({
+    dtype: 'int64',
+    shape: [values.length],
+    data: BigInt64Array.from(values),
+  });
+  assert.match(
+    await refused('short.npz', writeNpz({ arr_0: small, arr_1: classes([2n]) })),
+    /arr_1 is int64 \[1\], and there are 2 pictures\. Give one class for each\. \[shape-mismatch\]/,
+  );
+  assert.match(
+    await refused('wrong.npz', writeNpz({ arr_0: small, arr_1: classes([2n, 3n]) })),
+    /arr_1 has the class 3, and the model has the classes 0 to 2\. \[invalid-argument\]/,
+  );
+  assert.match(
+    await refused('text.npz', new TextEncoder().encode('no archive')),
+    /is not an \.npz: .*\[file-unsupported\]/,
+  );
+  assert.match(await refused('one.npz', writeNpy(small)), /is one array \(\.npy\).*numpy\.savez/);
 });
 
 test('bits per dimension of a folder, with the classes of its names', async () => {

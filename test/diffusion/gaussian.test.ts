@@ -138,6 +138,8 @@ test('timesteps that cannot be kept are refused', () => {
   for (const text of ['20', '6,6', 'ddim7', '-1', 'x', '2.5', '3,', '0x3', '1e1', '+3'])
     assert.throws(() => spacedSections(10, text), { code: 'invalid-argument' }, text);
   assert.deepEqual(spacedSections(10, 'ddim5'), [0, 2, 4, 6, 8]);
+  assert.throws(() => gaussianProcess({ timesteps: 30, respacing: '0' }), /keep none of 30/);
+  assert.throws(() => gaussianProcess({ timesteps: 10, schedule: 'linear' }), /one is 1\.1\d*\. .* needs 20/);
   assert.deepEqual(spacedSections(10, ' 3, 2'), [0, 2, 4, 5, 9]);
 });
 

@@ -35,8 +35,12 @@ export function admBetas(schedule: 'linear' | 'cosine', timesteps: number): Floa
 
 /** `smallestVariance`: a floor of the posterior's variance in its logarithm, in place of the second's for the first. */
 export function gaussianTables(betas: Float64Array, smallestVariance?: number): GaussianTables {
-  if (betas.length < 1 || !betas.every((beta) => beta > 0 && beta <= 1))
-    throw new StableDiffusionError('config-invalid', 'The betas of a diffusion process lie above 0 and at most at 1.');
+  const wrong = betas.find((beta) => !(beta > 0 && beta <= 1));
+  if (betas.length < 1 || wrong !== undefined)
+    throw new StableDiffusionError(
+      'config-invalid',
+      `The ${betas.length} betas of a diffusion process must lie above 0 and at most at 1${wrong === undefined ? '' : `; one is ${Number(wrong.toPrecision(4))}`}. Give the process at least one step; guided-diffusion's linear schedule needs 20.`,
+    );
   const bars = alphasCumprodOf(betas);
   const at = (i: number): number => (i < 0 ? 1 : i >= bars.length ? 0 : (bars[i] as number));
   const table = (value: (i: number, beta: number) => number): Float64Array => betas.map((beta, i) => value(i, beta));
@@ -73,6 +77,11 @@ export function spacedTables(
     typeof respacing === 'string'
       ? spacedSections(betas.length, respacing)
       : [...new Set(respacing)].sort((a, b) => a - b);
+  if (timestepMap.length === 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The timesteps ${JSON.stringify(respacing)} keep none of ${betas.length}. Keep at least one.`,
+    );
   const outside = timestepMap.find((t) => !Number.isInteger(t) || t < 0 || t >= betas.length);
   if (outside !== undefined)
     throw new StableDiffusionError(

@@ -43,7 +43,10 @@ export function pixelMaker(options: PixelMakerOptions): BulkMaker {
         : `${model.label} has the classes 0 to ${count - 1}, not ${wrong}.`,
     );
   if (model.smallSide !== undefined && !small)
-    throw new StableDiffusionError('invalid-argument', `${model.label} enlarges pictures. Give them as an .npz.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${model.label} enlarges pictures. Give them as an .npz (--base).`,
+    );
   const generatorOf = (index: number): TorchGenerator => new TorchGenerator(pictureSeed(seed, index));
   /** The class is drawn before the noise, as there. */
   const drawClass = (index: number, generator: TorchGenerator): number => {
