@@ -55,24 +55,42 @@ function asTaken(lora: LoraFile): LoraFile {
   return { ...lora, modules, rowNorms: 'original' };
 }
 
+/** Opens a LoRA. Throws what opening the file throws. */
+export const openLoraFile = async (name: string, { files }: Pick<NodeContext, 'files'>): Promise<LoraFile> =>
+  asTaken(openLora(await files.weights('loras', name)));
+
+/** A network's weights with a LoRA. Throws `weights-mismatch` for a LoRA of another family. */
+export function weightsWithLora(
+  source: WeightSource,
+  config: NetworkConfig,
+  lora: LoraFile,
+  strength: number,
+): WeightSource {
+  refuseLora(lora, source.label, config);
+  return merged(source, config, lora, strength);
+}
+
+/** Text encoders with a LoRA. */
+export function clipWithLora(clip: ClipValue, lora: LoraFile, strength: number, fullTextEncoder = false): ClipValue {
+  const encoders = clip.encoders.map((encoder, i) => {
+    const { config, weights } = encoder.network;
+    const own = merged(weights, config, forEncoder(lora, i), strength);
+    return { ...encoder, network: { ...encoder.network, weights: fullTextEncoder ? own : inHalfPrecision(own) } };
+  });
+  return { ...clip, encoders };
+}
+
 /** MODEL and CLIP with a LoRA; as they were at strength 0. Throws what opening the file throws. */
 export async function loraApplied(
   { model, clip, name, strength, clipStrength }: LoraOptions,
-  { files, fullTextEncoder }: NodeContext,
+  context: NodeContext,
 ): Promise<readonly [ModelValue, ClipValue | undefined]> {
   if (strength === 0 && clipStrength === 0) return [model, clip];
-  const lora = asTaken(openLora(await files.weights('loras', name)));
+  const lora = await openLoraFile(name, context);
   const { network } = model;
   refuseLora(lora, network.weights.label, network.config);
-  const changed: ModelValue =
-    strength === 0
-      ? model
-      : { ...model, network: { ...network, weights: merged(network.weights, network.config, lora, strength) } };
+  const weights = strength === 0 ? network.weights : merged(network.weights, network.config, lora, strength);
+  const changed = strength === 0 ? model : { ...model, network: { ...network, weights } };
   if (!clip || clipStrength === 0) return [changed, clip];
-  const encoders = clip.encoders.map((encoder, i) => {
-    const { config, weights } = encoder.network;
-    const own = merged(weights, config, forEncoder(lora, i), clipStrength);
-    return { ...encoder, network: { ...encoder.network, weights: fullTextEncoder ? own : inHalfPrecision(own) } };
-  });
-  return [changed, { ...clip, encoders }];
+  return [changed, clipWithLora(clip, lora, clipStrength, context.fullTextEncoder)];
 }

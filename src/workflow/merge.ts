@@ -40,6 +40,18 @@ function merged<T extends ModelValue | ClipValue>(a: T, b: T, factors: Factors):
   return { ...a, encoders };
 }
 
+/** x + strength (to - from), tensor by tensor. */
+export function movedTowards(
+  x: WeightSource,
+  { from, to, strength }: { readonly from: WeightSource; readonly to: WeightSource; readonly strength: number },
+): WeightSource {
+  return mergedWeights(
+    mergedWeights(x, to, () => [1, strength]),
+    from,
+    (name) => [1, to.entries.get(name)?.shape.join() === from.entries.get(name)?.shape.join() ? -strength : 0],
+  );
+}
+
 /** a · share + b · (1 - share). */
 export const mixture = <T extends ModelValue | ClipValue>(a: T, b: T, share: (name: string) => number): T =>
   merged(a, b, (name) => [share(name), 1 - share(name)]);

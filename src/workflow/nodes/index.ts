@@ -16,6 +16,9 @@ import { customSamplingNodes } from './custom-sampling.ts';
 import { groundingNodes } from './grounding.ts';
 import { guidancePatchNodes } from './guidance-patches.ts';
 import { imageFileNodes } from './image-files.ts';
+import { hookConditioningNodes } from './hook-conditionings.ts';
+import { hookKeyframeNodes } from './hook-keyframes.ts';
+import { hookNodes } from './hooks.ts';
 import { hypernetworkNodes } from './hypernetworks.ts';
 import { imageEncoderNodes } from './image-encoders.ts';
 import { imageNodes } from './images.ts';
@@ -49,6 +52,9 @@ export const nodes: NodeTable = nodeTable([
   ...textNodes,
   ...conditioningNodes,
   ...controlNodes,
+  ...hookNodes,
+  ...hookKeyframeNodes,
+  ...hookConditioningNodes,
   ...groundingNodes,
   ...styleModelNodes,
   ...latentNodes,

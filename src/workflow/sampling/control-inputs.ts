@@ -24,6 +24,7 @@ import type { NetworkPool } from '../network-pool.ts';
 import { upscale } from '../upscale.ts';
 import type { ControlValue } from '../values/control.ts';
 import type { ModelValue } from '../values/model.ts';
+import { type HookRun, hookRun } from './hook-strengths.ts';
 import { toBatch } from './to-batch.ts';
 import type { Area } from './regions.ts';
 
@@ -34,9 +35,15 @@ export interface ControlRun {
   /** An adapter's features, by hint and file. */
   readonly features: Map<Tensor, Map<string, NetworkInputs>>;
   readonly objects: GroundingRun;
+  readonly hooks: HookRun;
 }
 
-export const controlRun = (): ControlRun => ({ hints: new Map(), features: new Map(), objects: new Map() });
+export const controlRun = (): ControlRun => ({
+  hints: new Map(),
+  features: new Map(),
+  objects: new Map(),
+  hooks: hookRun(),
+});
 
 export interface ControlledTask {
   readonly network: NamedNetwork;

@@ -12,11 +12,13 @@ import { zeroPerImage } from '../../extensions/extension.ts';
 import type { DenoiserInputs } from '../../diffusion/guidance.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import { groundedTask } from '../grounding.ts';
+import { hookedNetwork } from '../hooked.ts';
 import { sizedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
 import type { ConditioningValue } from '../values/conditioning.ts';
 import type { FurtherInputs, ModelValue } from '../values/model.ts';
 import { type ControlRun, controlInputs } from './control-inputs.ts';
+import { activeHooks } from './hook-strengths.ts';
 import { toBatch } from './to-batch.ts';
 import { type Area, croppedArea, isActive, type Region, weightsOf } from './regions.ts';
 import { cropPlanes } from '../../tensor/crop-planes.ts';
@@ -42,19 +44,20 @@ export interface PredictOptions {
 
 interface Task {
   readonly prompt: number;
-  readonly region: Region;
   readonly area: Area;
   readonly x: Latent;
   readonly network: NamedNetwork;
   readonly inputs: NetworkInputs;
+  /** Of each element of the area, [b or 1, h, w]. */
+  readonly weights: Latent;
 }
 
 async function taskOf(
   options: PredictOptions,
-  x: Latent,
-  sigma: number,
+  [x, sigma]: readonly [x: Latent, sigma: number],
   prompt: number,
   region: Region,
+  given?: Latent,
 ): Promise<Task> {
   const { model } = options;
   const [batch = 1, , height = 1, width = 1] = x.shape;
@@ -65,7 +68,10 @@ async function taskOf(
   const withConcat = concat
     ? concatenate([seen, cropPlanes(toBatch(expectDType(concat, 'float32'), batch), area)], 1)
     : seen;
-  const plain = options.network ?? model.network;
+  const plain = hookedNetwork(
+    options.network ?? model.network,
+    activeHooks(region.hooks ?? [], options.controls.hooks, sigma, model.sampling.percentToSigma),
+  );
   const grounded = region.gligen
     ? await groundedTask({ ...options, ...options.controls }, region.gligen, plain, [batch, area.height, area.width])
     : { network: plain, inputs: {} };
@@ -87,7 +93,8 @@ async function taskOf(
     area,
     controlContext: region.controlContext,
   });
-  return { prompt, region, area, x: part, ...controlled };
+  const weights = given ?? weightsOf(region, area, height, width);
+  return { prompt, area, x: part, weights, ...controlled };
 }
 
 /** The inputs of tasks that run together, with those that extensions and the run add. */
@@ -142,11 +149,10 @@ function accumulate(
   sum: Float32Array,
   weight: Float32Array,
   shape: readonly number[],
-  { area, region }: Task,
+  { area, weights }: Task,
   denoised: Latent,
 ): void {
   const [batch = 1, channels = 1, height = 1, width = 1] = shape;
-  const weights = weightsOf(region, area, height, width);
   const size = area.height * area.width;
   const own = weights.shape[0] ?? 1;
   for (let b = 0; b < batch; b++)
@@ -162,6 +168,46 @@ function accumulate(
         }
 }
 
+/** What the entries of a prompt leave of each element, [b, h, w]: 1 without their weights, at least 0. */
+function leftWeights(tasks: readonly Task[], [batch = 1, , height = 1, width = 1]: readonly number[]): Latent {
+  const data = new Float32Array(batch * height * width).fill(1);
+  for (const { area, weights } of tasks) {
+    const own = weights.shape[0] ?? 1;
+    for (let b = 0; b < batch; b++)
+      for (let y = 0; y < area.height; y++)
+        for (let x = 0; x < area.width; x++) {
+          const to = (b * height + area.top + y) * width + area.left + x;
+          const from = ((b % own) * area.height + y) * area.width + x;
+          data[to] = (data[to] as number) - (weights.data[from] as number);
+        }
+  }
+  return float32(
+    [batch, height, width],
+    data.map((value) => Math.max(0, value)),
+  );
+}
+
+/** Tasks of the entries that hold where no other of their prompt does; none where the others hold everywhere. */
+async function defaultTasks(
+  options: PredictOptions,
+  prompts: readonly (readonly Region[])[],
+  [x, sigma]: readonly [x: Latent, sigma: number],
+  tasks: readonly Task[],
+): Promise<Task[]> {
+  const all: Task[] = [];
+  for (const [prompt, regions] of prompts.entries()) {
+    const own = regions.filter((region) => region.isDefault && isActive(region, sigma));
+    if (own.length === 0) continue;
+    const left = leftWeights(
+      tasks.filter((task) => task.prompt === prompt),
+      x.shape,
+    );
+    if (!left.data.some((value) => value > 0)) continue;
+    for (const region of own) all.push(await taskOf(options, [x, sigma], prompt, { ...region, area: undefined }, left));
+  }
+  return all;
+}
+
 /** The denoised prediction of each prompt, in their order; one of no entry, or of none that is active, is 0. */
 export async function predictPrompts(
   options: PredictOptions,
@@ -169,11 +215,14 @@ export async function predictPrompts(
   x: Latent,
   sigma: number,
 ): Promise<Latent[]> {
+  const { hooks } = options.controls;
+  hooks.first ??= sigma;
   const tasks: Task[] = [];
   // The negative prompt runs first, as in the original.
   for (const [prompt, regions] of [...prompts.entries()].reverse())
     for (const region of regions)
-      if (isActive(region, sigma)) tasks.push(await taskOf(options, x, sigma, prompt, region));
+      if (isActive(region, sigma) && !region.isDefault) tasks.push(await taskOf(options, [x, sigma], prompt, region));
+  tasks.push(...(await defaultTasks(options, prompts, [x, sigma], tasks)));
   const outputs = await runTasks(options, tasks);
   const sums = prompts.map(() => new Float32Array(x.data.length));
   const weights = prompts.map(() => new Float32Array(x.data.length).fill(1e-37));

@@ -8,6 +8,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { ConditioningEntry, ConditioningValue } from '../values/conditioning.ts';
 import type { ControlValue } from '../values/control.ts';
 import type { GroundedPhrases } from '../values/grounding.ts';
+import type { HooksValue } from '../values/hooks.ts';
 import type { ModelValue } from '../values/model.ts';
 import { entryInputs, fitSize } from './entry-inputs.ts';
 import type { RunShape } from './run-shape.ts';
@@ -38,6 +39,9 @@ export interface Region {
   /** What control networks see in place of the context. */
   readonly controlContext: Float32 | undefined;
   readonly gligen: GroundedPhrases | undefined;
+  readonly hooks: HooksValue | undefined;
+  /** Holds where the others of its prompt do not. */
+  readonly isDefault: boolean;
 }
 
 function areaOf({ area }: ConditioningEntry, height: number, width: number): Area | undefined {
@@ -93,6 +97,8 @@ async function regionOf(model: ModelValue, entry: ConditioningEntry, run: RunSha
     control: entry.control,
     controlContext: entry.cross_attn_controlnet,
     gligen: entry.gligen,
+    hooks: entry.hooks,
+    isDefault: entry.default ?? false,
   };
 }
 

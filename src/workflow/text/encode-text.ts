@@ -122,6 +122,7 @@ export async function encodePrompts(
   return {
     cond: others.length > 0 ? concatenate([first as Float32, ...others], 2) : (first as Float32),
     pooled_output: encoded.at(-1)?.pooled,
+    ...(clip.hooks && { hooks: clip.hooks }),
   };
 }
 

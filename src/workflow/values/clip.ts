@@ -2,6 +2,7 @@
 
 import type { ClipTextConfig } from '../../config/network-config.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
+import type { HooksValue } from './hooks.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 
 /** Names of text encoders as embeddings' files have them: `l` is CLIP's, `g` and `h` are OpenCLIP's. */
@@ -24,4 +25,6 @@ export interface ClipValue {
   readonly encoders: readonly TextEncoderValue[];
   /** Set by CLIPSetLastLayer: -1 the last, -2 the one before it. */
   readonly layer?: number | undefined;
+  /** Given to what it encodes. */
+  readonly hooks?: HooksValue | undefined;
 }

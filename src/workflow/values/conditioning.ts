@@ -3,6 +3,7 @@
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ControlValue } from './control.ts';
 import type { GroundedPhrases } from './grounding.ts';
+import type { HooksValue } from './hooks.ts';
 
 type Float32 = Tensor<'float32'>;
 
@@ -36,6 +37,10 @@ export interface ConditioningEntry {
   readonly end_percent?: number | undefined;
   readonly control?: ControlValue | undefined;
   readonly control_apply_to_uncond?: boolean | undefined;
+  /** Changes of the weights for this entry alone. */
+  readonly hooks?: HooksValue | undefined;
+  /** Holds where no other entry of the prompt does. */
+  readonly default?: boolean | undefined;
   /** What control networks see in place of the text. */
   readonly cross_attn_controlnet?: Float32 | undefined;
   /** GLIGEN's. */
