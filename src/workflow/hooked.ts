@@ -46,18 +46,31 @@ export function hookedNetwork<N extends NamedNetwork>(network: N, active: readon
 
 /** Text encoders with the weights of hooks, without their keyframes. */
 export function hookedClip(clip: ClipValue, hooks: HooksValue, fullTextEncoder: boolean): ClipValue {
-  return hooks.reduce((own, { source, clipStrength }) => {
-    if (clipStrength === 0) return own;
-    if (source.kind === 'lora') return clipWithLora(own, source.lora, clipStrength, fullTextEncoder);
-    const encoders = own.encoders.map((encoder, i) => {
-      const [from, to] = [clip.encoders[i]?.network.weights, source.clip.encoders[i]?.network.weights];
-      if (!from || !to) return encoder;
-      const weights = movedTowards(encoder.network.weights, { from, to, strength: clipStrength });
-      return {
-        ...encoder,
-        network: { ...encoder.network, weights: fullTextEncoder ? weights : inHalfPrecision(weights) },
-      };
-    });
-    return { ...own, encoders };
-  }, clip);
+  let own = clip;
+  for (const { source, clipStrength } of hooks) {
+    if (clipStrength === 0) continue;
+    own =
+      source.kind === 'lora'
+        ? clipWithLora(own, source.lora, clipStrength, fullTextEncoder)
+        : { ...own, encoders: movedEncoders(own, clip, source.clip, [clipStrength, fullTextEncoder]) };
+  }
+  return own;
+}
+
+/** The encoders of `own`, moved by the difference of two others. */
+function movedEncoders(
+  own: ClipValue,
+  before: ClipValue,
+  after: ClipValue,
+  [strength, fullTextEncoder]: readonly [number, boolean],
+): ClipValue['encoders'] {
+  return own.encoders.map((encoder, i) => {
+    const [from, to] = [before.encoders[i]?.network.weights, after.encoders[i]?.network.weights];
+    if (!from || !to) return encoder;
+    const weights = movedTowards(encoder.network.weights, { from, to, strength });
+    return {
+      ...encoder,
+      network: { ...encoder.network, weights: fullTextEncoder ? weights : inHalfPrecision(weights) },
+    };
+  });
 }
