@@ -4,6 +4,7 @@ import type { NamedNetwork } from '../model/network-set.ts';
 import { clipWithLora, weightsWithLora } from './lora.ts';
 import { movedTowards } from './merge.ts';
 import { inHalfPrecision } from './half-precision.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
 import type { ClipValue } from './values/clip.ts';
 import type { HooksValue, WeightHook } from './values/hooks.ts';
 
@@ -36,7 +37,7 @@ export function hookedNetwork<N extends NamedNetwork>(network: N, active: readon
     (own, { hook: { source }, strength }) =>
       source.kind === 'lora'
         ? weightsWithLora(own, network.config, source.lora, strength)
-        : movedTowards(own, { from: network.weights, to: source.model.network.weights, strength }),
+        : movedTowards(own, { from: network.weights, to: source.unet, strength }),
     network.weights,
   );
   const changed = { ...network, weights };
@@ -52,20 +53,20 @@ export function hookedClip(clip: ClipValue, hooks: HooksValue, fullTextEncoder: 
     own =
       source.kind === 'lora'
         ? clipWithLora(own, source.lora, clipStrength, fullTextEncoder)
-        : { ...own, encoders: movedEncoders(own, clip, source.clip, [clipStrength, fullTextEncoder]) };
+        : { ...own, encoders: movedEncoders(own, clip, source.encoders, [clipStrength, fullTextEncoder]) };
   }
   return own;
 }
 
-/** The encoders of `own`, moved by the difference of two others. */
+/** The encoders of `own`, moved by the difference of others to those before. */
 function movedEncoders(
   own: ClipValue,
   before: ClipValue,
-  after: ClipValue,
+  after: readonly WeightSource[],
   [strength, fullTextEncoder]: readonly [number, boolean],
 ): ClipValue['encoders'] {
   return own.encoders.map((encoder, i) => {
-    const [from, to] = [before.encoders[i]?.network.weights, after.encoders[i]?.network.weights];
+    const [from, to] = [before.encoders[i]?.network.weights, after[i]];
     if (!from || !to) return encoder;
     const weights = movedTowards(encoder.network.weights, { from, to, strength });
     return {

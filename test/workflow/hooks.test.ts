@@ -90,7 +90,7 @@ test('a LoRA by a hook acts on its entry alone, as the LoRA in the model acts on
 
 test('a model as a LoRA of strength 1 is that model', async () => {
   const lora = await given<ModelValue>('LoraLoaderModelOnly', { model, lora_name: 'style', strength_model: 1 });
-  const source = { kind: 'model', model: lora, clip } as const;
+  const source = { kind: 'model', unet: lora.network.weights, encoders: [] } as const;
   const hooks: HooksValue = [{ holdsNetworks: true, ref: {}, source, strength: 1, clipStrength: 1 }];
   const [whole] = await predicted(lora, [entry()]);
   const [hooked] = await predicted(model, [entry({ hooks })]);
@@ -112,7 +112,7 @@ test('keyframes hold at the levels at which they hold in ComfyUI', () => {
       startPercent,
       guaranteedSteps,
     }));
-    const source = { kind: 'model', model, clip } as const;
+    const source = { kind: 'model', unet: model.network.weights, encoders: [] } as const;
     const hooks: HooksValue = [{ holdsNetworks: true, ref: {}, source, strength: 1, clipStrength: 1, keyframes }];
     const run = hookRun();
     run.first = sigmas[0];

@@ -39,7 +39,13 @@ async function modelHook(
   { files, fullTextEncoder }: NodeContext,
 ): Promise<readonly [HooksValue]> {
   const { model, clip } = valuesOf(await files.checkpoint('checkpoints', name), { fullTextEncoder });
-  return [withHook(before, { source: { kind: 'model', model, clip }, strength, clipStrength })];
+  return [
+    withHook(before, {
+      source: { kind: 'model', unet: model.network.weights, encoders: clip.encoders.map((one) => one.network.weights) },
+      strength,
+      clipStrength,
+    }),
+  ];
 }
 
 const createHookLoraNode = defineNode({

@@ -1,8 +1,7 @@
 /** HOOKS: changes of a model's weights that hold for some entries of a conditioning alone, by a strength that can change over the run. */
 
 import type { LoraFile } from '../../adapters/lora/lora-file.ts';
-import type { ClipValue } from './clip.ts';
-import type { ModelValue } from './model.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 
 /** From its share of the run on a hook has this part of its strength. */
 export interface HookKeyframe {
@@ -22,7 +21,7 @@ export interface WeightHook {
   readonly ref: object;
   readonly source:
     | { readonly kind: 'lora'; readonly lora: LoraFile }
-    | { readonly kind: 'model'; readonly model: ModelValue; readonly clip: ClipValue };
+    | { readonly kind: 'model'; readonly unet: WeightSource; readonly encoders: readonly WeightSource[] };
   readonly strength: number;
   readonly clipStrength: number;
   readonly keyframes?: HookKeyframes | undefined;
