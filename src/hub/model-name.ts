@@ -21,7 +21,7 @@ export type ModelName =
 
 const part = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}';
 const repositoryPattern = new RegExp(`^(${part}/${part})$`);
-const hubPattern = new RegExp(`^(${part}/${part})(?:@([^/@\\s]{1,200}))?(?:/(.{1,1000}))?$`);
+const hubPattern = new RegExp(`^(${part}/${part})(?:@(refs/pr/\\d{1,9}|[^/@\\s]{1,200}))?(?:/(.{1,1000}))?$`);
 const hubAddress = new RegExp(
   `^(?:https?://)?(?:www\\.)?(?:huggingface\\.co|hf\\.co)/(${part}/${part})(?:/(?:resolve|blob|tree|raw)/([^/]{1,200})(?:/([^?#]{1,1000}))?)?/?$`,
   'i',
@@ -35,8 +35,9 @@ const weightFile = /\.(?:safetensors|ckpt|pt|pth|bin|gguf|json|yaml|yml)$/i;
 export function parseModelName(text: string): ModelName | undefined {
   const short = Object.hasOwn(shortNames, text) ? shortNames[text] : undefined;
   if (short) return parseModelName(short.name);
-  if (text.startsWith('hf:')) return hubName(text.slice(3), text);
-  if (text.startsWith('civitai:') || text.startsWith('urn:air:')) return civitaiName(text);
+  if (text.startsWith('hf:')) return hubName(text.replace(/^hf:(?:\/\/)?/, ''), text);
+  if (text.startsWith('civitai:')) return civitaiName(text);
+  if (/^(?:urn:)?air:/.test(text)) return airName(text);
   const page = civitaiAddress.exec(text);
   if (page) return civitaiPage(page[1] ?? /[?&]modelVersionId=(\d{1,12})\b/.exec(text)?.[1], text);
   const [, repository, revision, file] = hubAddress.exec(text.split(/[?#]/, 1)[0] ?? text) ?? [];
@@ -81,7 +82,7 @@ function civitaiPage(version: string | undefined, text: string): ModelName {
   if (version !== undefined) return { kind: 'civitai', version: Number(version) };
   throw new StableDiffusionError(
     'invalid-argument',
-    `${text} is the page of a model with several versions. Choose one on the page, and give its address (with modelVersionId) or civitai:VERSION.`,
+    `${text} names a model with several versions. Choose one on its page, and give its address (with modelVersionId) or civitai:VERSION.`,
   );
 }
 
@@ -94,4 +95,19 @@ function civitaiName(text: string): ModelName {
       `${text} is not a name of a model on Civitai. It is written civitai:VERSION or civitai:MODEL@VERSION.`,
     );
   return { kind: 'civitai', version: Number(id) };
+}
+
+const airPattern =
+  /^(?:urn:)?air:(?:[\w.-]{1,40}:)?(?:[\w.-]{1,40}:)?(civitai|huggingface):([^@:]{1,200})(?:@([^:]{1,200}?))?(?::[^:]{1,200})?(?:\.(?:safetensors|ckpt|pt|diffusers|gguf))?$/i;
+
+/** An AIR (github.com/civitai/civitai/wiki/AIR). A layer and a format behind the version are passed over. */
+function airName(text: string): ModelName {
+  const [, source = '', id = '', version] = airPattern.exec(text) ?? [];
+  if (source.toLowerCase() === 'huggingface' && repositoryPattern.test(id)) return hub(id, version, undefined, text);
+  if (source.toLowerCase() === 'civitai' && /^\d{1,12}$/.test(id) && (!version || /^\d{1,12}$/.test(version)))
+    return civitaiPage(version, text);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${text} is not an AIR of a model. It is written urn:air:FAMILY:KIND:civitai:MODEL@VERSION or urn:air:FAMILY:KIND:huggingface:ORG/NAME@REVISION.`,
+  );
 }

@@ -48,6 +48,19 @@ test('Civitai, AIR and other addresses', () => {
   assert.deepEqual(parseModelName(url), { kind: 'address', url });
 });
 
+test('hf://, pull requests, and AIR with formats, of Hugging Face, and without a version', () => {
+  for (const [text, wanted] of [
+    ['hf://org/name@fp16/a.ckpt', hub('org/name', 'fp16', 'a.ckpt')],
+    ['hf:org/name@refs/pr/12/a.ckpt', hub('org/name', 'refs/pr/12', 'a.ckpt')],
+    ['urn:air:sdxl:vae:huggingface:stabilityai/sdxl-vae', hub('stabilityai/sdxl-vae')],
+    ['urn:air:sd1:checkpoint:civitai:4384@128713.safetensors', { kind: 'civitai', version: 128713 }],
+    ['air:sd1:checkpoint:civitai:4384@128713', { kind: 'civitai', version: 128713 }],
+  ] as const)
+    assert.deepEqual(parseModelName(text), wanted, text);
+  // 4384 is the model; it is no version.
+  assert.throws(() => parseModelName('urn:air:sd1:checkpoint:civitai:4384'), { code: 'invalid-argument' });
+});
+
 test('paths are paths', () => {
   for (const text of [
     'model.safetensors',
