@@ -16,7 +16,8 @@ export function addressOf(hostname: string): string | undefined {
 
 /** True if an address belongs to the public internet. */
 export function isPublicAddress(address: string): boolean {
-  if (isIP(address) === 0) return false;
+  // An address with a zone is one of this machine's own network.
+  if (isIP(address) === 0 || address.includes('%')) return false;
   const parsed = ipaddr.parse(address);
   if (parsed.range() !== 'unicast') return false;
   return parsed.kind() === 'ipv4' || (parsed.match(assigned) && !parsed.match(documentation));

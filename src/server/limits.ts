@@ -123,6 +123,18 @@ export const limitTable = {
     'requests under way for one caller (429)',
     'More than the jobs that may wait.',
   ),
+  requestsBegunAtOnce: row(
+    16,
+    undefined,
+    'requests of one caller that are begun at once; further ones wait their turn',
+    'A page makes about as many when it opens. Others wait for one of the rest, and not for all.',
+  ),
+  formBoundaries: row(
+    200,
+    undefined,
+    'maximum lines of a form that begin as the boundaries between its parts do (413)',
+    'A form has at most 80 parts, and a picture hardly such a line by chance.',
+  ),
   requestsPerMinute: row(
     12_000,
     '--max-requests-per-minute',

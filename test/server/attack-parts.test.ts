@@ -142,7 +142,7 @@ test('secrets are left out of log entries by their names, wherever they lie', ()
 });
 
 test('many requests of one caller are begun one in each turn, those of others at once', async () => {
-  const pace = createPace();
+  const pace = createPace(16);
   const turns: number[] = [];
   let turn = 0;
   let isOver = false;

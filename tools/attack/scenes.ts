@@ -174,6 +174,23 @@ export const scenes: Readonly<Record<string, (post: Post, port: number) => Promi
         },
       }),
     ),
+  'escapes in a body read exactly': (post) =>
+    many(3, () => post('/sdapi/v1/png-info', { image: '\n'.repeat(14_000_000), exact: ',12345678901234567,' })),
+  'forms of boundaries': async (_post, port) => {
+    const body = `${'\r\n--b'.repeat(100_000)}--\r\n`;
+    const head = `POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: ${key}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: ${body.length}\r\n\r\n`;
+    await flood(port, head + body, 200);
+  },
+  'all nodes, asked for at once': (post) => many(300, () => post('/object_info', undefined)),
+  'previews of large batches': async (post) => {
+    const graph = (color: number): object => ({
+      1: { class_type: 'EmptyImage', inputs: { width: 2048, height: 2048, batch_size: 4, color } },
+      2: { class_type: 'PreviewImage', inputs: { images: ['1', 0] } },
+    });
+    let number = 0;
+    await many(20, () => post('/prompt', { prompt: graph(++number) }));
+    await wait(15_000);
+  },
   'large pictures to enlarge': (post) => {
     const image = base64(png(4096, 4096));
     return many(200, () =>

@@ -10,10 +10,8 @@ export interface Pace {
   begin(owner: string, underWay: number): Promise<void>;
 }
 
-/** Requests of a caller that are begun at once: a page makes about as many when it opens. */
-const free = 16;
-
-export function createPace(): Pace {
+/** `free`: requests of a caller that are begun at once. */
+export function createPace(free: number): Pace {
   const last = new Map<string, Promise<void>>();
   return {
     async begin(owner, underWay) {

@@ -97,7 +97,10 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, do
       if (!admitted) throw new Error('A request came past the door.');
       const signal = clientSignal(request, reply);
       if (!route.open) await doors.pace.begin(admitted.owner, admitted.ticket.underWay);
-      const given = route.form && request.isMultipart() ? route.form(await readForm(request, bodyLimit)) : request.body;
+      const given =
+        route.form && request.isMultipart()
+          ? route.form(await readForm(request, { bytes: bodyLimit, boundaries: context.limits.formBoundaries }))
+          : request.body;
       const checked = {
         body: checkPart('body', route.body, given),
         query: checkPart('query', route.query, request.query),
@@ -186,7 +189,7 @@ export async function addRoutes(app: FastifyInstance, options: RouteOptions): Pr
     admitted: new WeakMap(),
     inFlight: createInFlight(limits),
     reading: createPlaces(limits.filesReadAtOnce),
-    pace: createPace(),
+    pace: createPace(limits.requestsBegunAtOnce),
     authenticate: (request) => guarded(request, () => ownerOf(request)),
   };
   for (const route of routes) register(app, context, route, doors);

@@ -7,27 +7,27 @@ import type { FormPart } from './route.ts';
 
 /** What each boundary between two parts begins with, however the boundary is written. */
 const opening = Buffer.from('\r\n--');
-/** Openings in one form: a picture has hardly any by chance. */
-const mostOpenings = 200;
 
 /**
  * Ends a form with too many boundaries, before the parser: it makes a stream of each, and a read has room for thousands. Listens first, and
  * leaves the parser a chunk without any.
  */
-function countBoundaries({ raw }: FastifyRequest): void {
+function countBoundaries({ raw }: FastifyRequest, most: number): void {
   let found = 0;
   raw.on('data', (chunk: Buffer) => {
-    for (let at = chunk.indexOf(opening); at >= 0 && found <= mostOpenings; at = chunk.indexOf(opening, at + 1))
-      found++;
-    if (found <= mostOpenings) return;
+    for (let at = chunk.indexOf(opening); at >= 0 && found <= most; at = chunk.indexOf(opening, at + 1)) found++;
+    if (found <= most) return;
     chunk.fill(0);
-    const message = `The form has more than ${mostOpenings} lines that begin with --, as boundaries between its parts do.`;
+    const message = `The form has more than ${most} lines that begin with --, as boundaries between its parts do.`;
     if (raw.listenerCount('error') > 0) raw.emit('error', Object.assign(new Error(message), { statusCode: 413 }));
   });
 }
 
 /** Throws `too-large`, `invalid-argument`. */
-export async function readForm(request: FastifyRequest, maxBytes: number): Promise<readonly FormPart[]> {
+export async function readForm(
+  request: FastifyRequest,
+  { bytes: maxBytes, boundaries }: { readonly bytes: number; readonly boundaries: number },
+): Promise<readonly FormPart[]> {
   const parts: FormPart[] = [];
   let size = 0;
   const add = (bytes: number): void => {
@@ -35,7 +35,7 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
     if (size > maxBytes)
       throw new StableDiffusionError('too-large', `The form has more than the ${maxBytes} bytes allowed.`);
   };
-  countBoundaries(request);
+  countBoundaries(request, boundaries);
   try {
     // Longer fields arrive cut.
     for await (const part of request.parts({
