@@ -23,7 +23,12 @@ async function startReader() {
   await app.register(multipart);
   const schemas = routes.flatMap(({ body }) => (body ? [body] : []));
   app.post('/json', async ({ body }) => schemas.filter((schema) => schema.safeParse(body).success).length);
-  app.post('/form', async (request) => (await readForm(request, defaultLimits.smallBodyBytes)).length);
+  app.post(
+    '/form',
+    async (request) =>
+      (await readForm(request, { bytes: defaultLimits.smallBodyBytes, boundaries: defaultLimits.formBoundaries }))
+        .length,
+  );
   await app.ready();
   return app;
 }
