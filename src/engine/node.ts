@@ -72,6 +72,7 @@ class NodeEngine implements Engine {
   #nextState = 0;
   #fusedAttention: Promise<boolean> | undefined;
   #imageBlock: Promise<number | undefined> | undefined;
+  #largestWeight: Promise<number> | undefined;
 
   constructor(options: NodeEngineOptions & { readonly provider: NativeProvider }) {
     this.provider = options.provider;
@@ -86,13 +87,20 @@ class NodeEngine implements Engine {
   }
 
   async compile(given: Graph, source: WeightSource, options: CompileOptions = {}): Promise<Program> {
-    const made = await prepared(this.provider, given, source, options);
+    const made = await prepared(this.provider, given, source, options, () => this.#findLargestWeight());
     const { graph, weights } = made;
     if (made.isQuantised) return this.#compileInt8(given, source, made, options);
     if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);
     throwIfAborted(options.signal);
     this.#fusedAttention ??= fusedAttentionWorks((small) => this.#compile(small, weights, {}, true));
     return this.#compile(graph, weights, options, await this.#fusedAttention);
+  }
+
+  #findLargestWeight(): Promise<number> {
+    this.#largestWeight ??= import('./int8-check.ts').then(({ largestWeight }) =>
+      largestWeight((graph, weights) => this.#compile(graph, weights, {}, true)),
+    );
+    return this.#largestWeight;
   }
 
   async #compileInt8(given: Graph, source: WeightSource, made: Prepared, options: CompileOptions): Promise<Program> {

@@ -88,9 +88,9 @@ const entriesOf = ({ parameters }: Graph): WeightEntry[] =>
 const bytesIn = (entries: readonly WeightEntry[]): number =>
   entries.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * byteSize(dtype), 0);
 
-const keyOf = (entries: readonly WeightEntry[], { tensors }: Origin, digests: readonly string[]): string =>
+const keyOf = (made: Prepared, { tensors }: Origin, digests: readonly string[]): string =>
   createHash('sha256')
-    .update(JSON.stringify([rule, programName, entries, tensors, digests]))
+    .update(JSON.stringify([rule, programName, made.largestWeight, entriesOf(made.graph), tensors, digests]))
     .digest('hex')
     .slice(0, 40);
 
@@ -140,23 +140,23 @@ export class PreparedWeights {
     options: CompileOptions,
   ): Promise<KeptWeights | undefined> {
     const { folder, limit } = this.#settings;
-    const entries = entriesOf(made.graph);
-    const bytes = bytesIn(entries);
+    const bytes = bytesIn(entriesOf(made.graph));
     if (bytes < this.#smallest || bytes > limit) return undefined;
     const origin = await originOf(given, source, options.signal);
     if (!origin) return undefined;
     const digests = await this.#digests.known(origin.files);
-    const key = digests.every((digest) => digest !== undefined) ? keyOf(entries, origin, digests) : undefined;
+    const key = digests.every((digest) => digest !== undefined) ? keyOf(made, origin, digests) : undefined;
     const path = key === undefined ? undefined : await usePrepared(folder, key);
-    return path === undefined ? this.#written(entries, origin, made, options) : opened(path);
+    return path === undefined ? this.#written(origin, made, options) : opened(path);
   }
 
   async #written(
-    entries: readonly WeightEntry[],
     origin: Origin,
-    { weights }: Prepared,
+    made: Prepared,
     { signal, onProgress }: CompileOptions,
   ): Promise<KeptWeights | undefined> {
+    const { weights } = made;
+    const entries = entriesOf(made.graph);
     const { folder } = this.#settings;
     if (!(await hasRoom(folder, bytesIn(entries)))) return undefined;
     // Threads of Node's own digest the files while this one rounds their weights.
@@ -172,7 +172,7 @@ export class PreparedWeights {
     const file = await writePrepared(folder, chunks, signal);
     const kept = await opened(file.path);
     const keep = async (): Promise<void> => {
-      const key = keyOf(entries, origin, await digests);
+      const key = keyOf(made, origin, await digests);
       await file.keep(key, { label: weights.label, program: programName });
       await prunePrepared(this.#settings);
     };

@@ -12,6 +12,8 @@ export interface Prepared {
   readonly weights: WeightSource;
   /** True if layers of the graph are in int8. */
   readonly isQuantised: boolean;
+  /** The largest number of a weight in int8. */
+  readonly largestWeight?: number;
 }
 
 /** Linear layers whose weights a file has in blocks run on these. */
@@ -26,12 +28,13 @@ async function withStoredBlocks(graph: Graph, weights: WeightSource): Promise<Pr
   return { graph: made.graph, weights: blockWeights(weights, made.parts), isQuantised: false };
 }
 
-/** The graph and weights to compile. Throws `invalid-argument` where int8 is not possible. */
+/** The graph and weights to compile; `largestWeight` says up to which number weights become int8 (default: 127). Throws `invalid-argument` where int8 is not possible. */
 export async function prepared(
   provider: Provider,
   graph: Graph,
   weights: WeightSource,
   { precision, parameters = 'fixed' }: CompileOptions,
+  largestWeight?: () => Promise<number>,
 ): Promise<Prepared> {
   const { storage, compute } = precisionOf(precision);
   if (storage === 'float32' && compute === 'float32' && provider === 'cpu' && parameters === 'fixed')
@@ -46,11 +49,14 @@ export async function prepared(
     throw new StableDiffusionError('invalid-argument', 'Precision int8 needs weights that are part of the program.');
   checkParameters(graph, weights);
   const { quantise } = await import('../graph/quantise.ts');
-  const { int8Weights } = await import('../weights/int8-weights.ts');
+  const { int8Weights, largestInt8 } = await import('../weights/int8-weights.ts');
   const quantised = quantise(graph);
+  if (quantised.parts.length === 0) return { graph: quantised.graph, weights, isQuantised: false };
+  const largest = (await largestWeight?.()) ?? largestInt8.whole;
   return {
     graph: quantised.graph,
-    weights: int8Weights(weights, quantised.parts),
-    isQuantised: quantised.parts.length > 0,
+    weights: int8Weights(weights, quantised.parts, largest),
+    isQuantised: true,
+    largestWeight: largest,
   };
 }

@@ -35,8 +35,11 @@ interface Rows {
   readonly length: number;
 }
 
-/** What one step is worth in each row: its largest weight becomes ±127. */
-function scalesOf({ data, at, count, length }: Rows): Float32Array {
+/** The number that a row's largest weight becomes: of the whole range, or of half of it where products saturate. */
+export const largestInt8 = { whole: 127, half: 63 } as const;
+
+/** What one step is worth in each row: its largest weight becomes ±`most`. */
+function scalesOf({ data, at, count, length }: Rows, most: number): Float32Array {
   const scale = new Float32Array(count);
   for (let row = 0; row < count; row++) {
     const first = at + row * length;
@@ -45,7 +48,7 @@ function scalesOf({ data, at, count, length }: Rows): Float32Array {
       const size = Math.abs(data[i] as number);
       if (size > largest) largest = size;
     }
-    scale[row] = largest / 127;
+    scale[row] = largest / most;
   }
   return scale;
 }
@@ -94,15 +97,19 @@ function roundedColumns(rows: Rows, window: number, scale: Float32Array): Int8Ar
   return weight;
 }
 
-/** Rounds rows of a tensor to int8: each output channel by its largest weight, which becomes ±127. */
-export function int8Of(from: Tensor, part: Pick<Int8Entry, 'start' | 'end' | 'shape'>): Int8Tensors {
+/** Rounds rows of a tensor to int8: each output channel by its largest weight, which becomes ±`most`. */
+export function int8Of(
+  from: Tensor,
+  part: Pick<Int8Entry, 'start' | 'end' | 'shape'>,
+  most: number = largestInt8.whole,
+): Int8Tensors {
   const { data } = toFloat32(from);
   const [, inner = 1, ...kernel] = from.shape;
   const window = kernel.reduce((product, size) => product * size, 1);
   const length = inner * window;
   const count = part.end - part.start;
   const rows = { data, at: part.start * length, count, length };
-  const scale = scalesOf(rows);
+  const scale = scalesOf(rows, most);
   const asStored = part.shape.length === from.shape.length && from.shape.length > 2;
   const weight = asStored ? roundedRows(rows, scale) : roundedColumns(rows, window, scale);
   return { weight: tensor('int8', part.shape, weight), scale: float32([count], scale) };
@@ -113,15 +120,19 @@ export const int8Rows = (from: Tensor): Int8Tensors => {
   const { data } = toFloat32(from);
   const count = from.shape[0] ?? 0;
   const rows = { data, at: 0, count, length: data.length / count };
-  const scale = scalesOf(rows);
+  const scale = scalesOf(rows, largestInt8.whole);
   return { weight: tensor('int8', from.shape, roundedRows(rows, scale)), scale: float32([count], scale) };
 };
 
-/** `source` with further tensors in int8. A scale is kept from when its weights are read. */
-export function int8Weights(source: WeightSource, parts: readonly Int8Entry[]): WeightSource {
+/** `source` with further tensors in int8, of numbers up to `most`. A scale is kept from when its weights are read. */
+export function int8Weights(
+  source: WeightSource,
+  parts: readonly Int8Entry[],
+  most: number = largestInt8.whole,
+): WeightSource {
   const scales = new Map<string, Tensor<'float32'>>();
   const made = async (part: Int8Entry, signal?: AbortSignal): Promise<Int8Tensors> => {
-    const both = int8Of(await source.read(part.source, signal), part);
+    const both = int8Of(await source.read(part.source, signal), part, most);
     scales.set(part.scale, both.scale);
     return both;
   };

@@ -1,7 +1,6 @@
 /** Programs in int8 beside the same in float32: layers of every kind, from weights of every element type. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import type { Program } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
@@ -154,10 +153,8 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
-/** x86 processors without VNNI add pairs of products in 16 bits, where large values saturate. */
-const saturates =
-  process.arch === 'x64' && existsSync('/proc/cpuinfo') && !/vnni/.test(readFileSync('/proc/cpuinfo', 'latin1'));
-const largestError = saturates ? 0.1 : 0.02;
+/** Of the results, with weights of up to 127; those of up to 63, where products saturate, have steps twice as large. */
+const largestError = 0.02;
 
 for (const [name, { inputs, size, layers, network }] of Object.entries(cases)) {
   test(name, async () => {
@@ -190,7 +187,8 @@ test('a row of large values costs the other rows of a product nothing, and a row
   };
   const [want, got] = [await rows(exact), await rows(small)];
   const row = (values: Float32Array | undefined): Tensor => float32([512], values ?? []);
-  assert.ok(relativeError(row(got[1]), row(want[1])) < largestError);
+  const error = relativeError(row(got[1]), row(want[1]));
+  assert.ok(error < largestError, `relative error ${error}`);
   assert.ok(got[2]?.every((value) => value === 0));
 });
 
