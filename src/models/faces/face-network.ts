@@ -1,7 +1,9 @@
 /** A network that finds, restores or parses faces, as read from its published file. */
 
 import type { Graph } from '../../graph/graph.ts';
+import type { Params, Sym } from '../../graph/trace.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
+import { need, traceNetwork } from '../trace-network.ts';
 
 /** Finds faces. */
 export interface FaceDetectorNetwork {
@@ -35,3 +37,21 @@ export interface FaceParserNetwork {
 }
 
 export type FaceNetwork = FaceDetectorNetwork | FaceRestorerNetwork | FaceParserNetwork;
+
+/** A restorer whose only input is the face. */
+export function faceRestorer(
+  { title, weights, side }: Pick<FaceRestorerNetwork, 'title' | 'weights' | 'side'>,
+  network: (p: Params, x: Sym) => Sym,
+): FaceRestorerNetwork {
+  return {
+    kind: 'restorer',
+    title,
+    weights,
+    side,
+    takesWeight: false,
+    trace: () =>
+      traceNetwork({ x: { dtype: 'float32', shape: [1, 3, side, side] } }, (p, given) => ({
+        out: network(p, need(given, 'x')),
+      })),
+  };
+}

@@ -12,8 +12,7 @@ import { fixedSize } from '../../nn/fixed-size.ts';
 import { linearLayer } from '../../nn/linear.ts';
 import { averageHalf } from '../../nn/resample.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { need, traceNetwork } from '../trace-network.ts';
-import type { FaceRestorerNetwork } from './face-network.ts';
+import { faceRestorer, type FaceRestorerNetwork } from './face-network.ts';
 import { doubleSmoothly, type FeatureTransform, styleDecoder, type StyleDecoderConfig } from './style-decoder.ts';
 
 interface GfpganConfig {
@@ -108,16 +107,5 @@ export function readGfpgan(weights: WeightSource): FaceRestorerNetwork {
       `${weights.label} is GFPGAN v1 in its first form, which needs StyleGAN2's filters and is not supported. Take v1.2, v1.3 or v1.4.`,
     );
   const config = configOf(weights.entries);
-  const { side } = config;
-  return {
-    kind: 'restorer',
-    title,
-    weights,
-    side,
-    takesWeight: false,
-    trace: () =>
-      traceNetwork({ x: { dtype: 'float32', shape: [1, 3, side, side] } }, (p, given) => ({
-        out: gfpgan(p, need(given, 'x'), config),
-      })),
-  };
+  return faceRestorer({ title, weights, side: config.side }, (p, x) => gfpgan(p, x, config));
 }

@@ -13,8 +13,7 @@ import { toImage, toTokens } from '../../nn/tokens.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { type BlockConfig, norm, resnetBlock } from '../autoencoder-layers.ts';
 import { quantize } from '../autoencoder-vq.ts';
-import { need, traceNetwork } from '../trace-network.ts';
-import type { FaceRestorerNetwork } from './face-network.ts';
+import { faceRestorer, type FaceRestorerNetwork } from './face-network.ts';
 
 interface RestoreFormerConfig {
   /** Channels of each size, the largest first. */
@@ -123,16 +122,5 @@ export function readRestoreFormer(
     features: axis(entries, 'quant_conv.weight', 4, 1, title),
     side: attendedSide * 2 ** (count - 1),
   };
-  const { side } = config;
-  return {
-    kind: 'restorer',
-    title,
-    weights,
-    side,
-    takesWeight: false,
-    trace: () =>
-      traceNetwork({ x: { dtype: 'float32', shape: [1, 3, side, side] } }, (p, given) => ({
-        out: restoreFormer(p, need(given, 'x'), config),
-      })),
-  };
+  return faceRestorer({ title, weights, side: config.side }, (p, x) => restoreFormer(p, x, config));
 }

@@ -46,16 +46,12 @@ const setPropertiesNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     cond_NEW: ['CONDITIONING'],
-
     strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-
     set_cond_area: [['default', 'mask bounds']],
   },
   optional: {
     mask: ['MASK'],
-
     hooks: ['HOOKS'],
-
     timesteps: ['TIMESTEPS_RANGE'],
   },
   outputs: ['CONDITIONING'],
@@ -70,18 +66,13 @@ const setPropertiesCombineNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     cond: ['CONDITIONING'],
-
     cond_NEW: ['CONDITIONING'],
-
     strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-
     set_cond_area: [['default', 'mask bounds']],
   },
   optional: {
     mask: ['MASK'],
-
     hooks: ['HOOKS'],
-
     timesteps: ['TIMESTEPS_RANGE'],
   },
   outputs: ['CONDITIONING'],
@@ -96,18 +87,13 @@ const pairSetPropertiesNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     positive_NEW: ['CONDITIONING'],
-
     negative_NEW: ['CONDITIONING'],
-
     strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-
     set_cond_area: [['default', 'mask bounds']],
   },
   optional: {
     mask: ['MASK'],
-
     hooks: ['HOOKS'],
-
     timesteps: ['TIMESTEPS_RANGE'],
   },
   outputs: [
@@ -128,22 +114,15 @@ const pairSetPropertiesCombineNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     positive: ['CONDITIONING'],
-
     negative: ['CONDITIONING'],
-
     positive_NEW: ['CONDITIONING'],
-
     negative_NEW: ['CONDITIONING'],
-
     strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-
     set_cond_area: [['default', 'mask bounds']],
   },
   optional: {
     mask: ['MASK'],
-
     hooks: ['HOOKS'],
-
     timesteps: ['TIMESTEPS_RANGE'],
   },
   outputs: [
@@ -164,7 +143,6 @@ const setDefaultCombineNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     cond: ['CONDITIONING'],
-
     cond_DEFAULT: ['CONDITIONING'],
   },
   optional: {
@@ -182,11 +160,8 @@ const pairSetDefaultCombineNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     positive: ['CONDITIONING'],
-
     negative: ['CONDITIONING'],
-
     positive_DEFAULT: ['CONDITIONING'],
-
     negative_DEFAULT: ['CONDITIONING'],
   },
   optional: {
@@ -210,11 +185,8 @@ const pairCombineNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     positive_A: ['CONDITIONING'],
-
     negative_A: ['CONDITIONING'],
-
     positive_B: ['CONDITIONING'],
-
     negative_B: ['CONDITIONING'],
   },
   outputs: [
@@ -235,7 +207,6 @@ const timestepsRangeNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     start_percent: ['FLOAT', { default: 0, min: 0, max: 1, step: 0.001 }],
-
     end_percent: ['FLOAT', { default: 1, min: 0, max: 1, step: 0.001 }],
   },
   outputs: [

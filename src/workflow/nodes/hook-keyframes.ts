@@ -60,7 +60,6 @@ const createHookKeyframeNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     strength_mult: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
-
     start_percent: ['FLOAT', { default: 0, min: 0, max: 1, step: 0.001 }],
   },
   optional: {
@@ -80,17 +79,11 @@ const createHookKeyframesInterpolatedNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     strength_start: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.001 }],
-
     strength_end: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.001 }],
-
     interpolation: [['linear', 'ease_in', 'ease_out', 'ease_in_out']],
-
     start_percent: ['FLOAT', { default: 0, min: 0, max: 1, step: 0.001 }],
-
     end_percent: ['FLOAT', { default: 1, min: 0, max: 1, step: 0.001 }],
-
     keyframes_count: ['INT', { default: 5, min: 2, max: 100, step: 1 }],
-
     print_keyframes: ['BOOLEAN', { default: false }],
   },
   optional: {
@@ -123,11 +116,8 @@ const createHookKeyframesFromFloatsNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     floats_strength: ['FLOATS', { default: -1, min: -1, step: 0.001, forceInput: true }],
-
     start_percent: ['FLOAT', { default: 0, min: 0, max: 1, step: 0.001 }],
-
     end_percent: ['FLOAT', { default: 1, min: 0, max: 1, step: 0.001 }],
-
     print_keyframes: ['BOOLEAN', { default: false }],
   },
   optional: {

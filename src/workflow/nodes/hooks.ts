@@ -55,9 +55,7 @@ const createHookLoraNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     lora_name: [{ folder: 'loras' }],
-
     strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
-
     strength_clip: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
   },
   optional: {
@@ -76,7 +74,6 @@ const createHookLoraModelOnlyNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     lora_name: [{ folder: 'loras' }],
-
     strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
   },
   optional: {
@@ -95,9 +92,7 @@ const createHookModelNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     ckpt_name: [{ folder: 'checkpoints' }],
-
     strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
-
     strength_clip: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
   },
   optional: {
@@ -116,7 +111,6 @@ const createHookModelModelOnlyNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     ckpt_name: [{ folder: 'checkpoints' }],
-
     strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
   },
   optional: {
@@ -136,7 +130,6 @@ const combineTwoHooksNode = defineNode({
   required: {},
   optional: {
     hooks_A: ['HOOKS'],
-
     hooks_B: ['HOOKS'],
   },
   outputs: ['HOOKS'],
@@ -152,11 +145,8 @@ const combineFourHooksNode = defineNode({
   required: {},
   optional: {
     hooks_A: ['HOOKS'],
-
     hooks_B: ['HOOKS'],
-
     hooks_C: ['HOOKS'],
-
     hooks_D: ['HOOKS'],
   },
   outputs: ['HOOKS'],
@@ -172,19 +162,12 @@ const combineEightHooksNode = defineNode({
   required: {},
   optional: {
     hooks_A: ['HOOKS'],
-
     hooks_B: ['HOOKS'],
-
     hooks_C: ['HOOKS'],
-
     hooks_D: ['HOOKS'],
-
     hooks_E: ['HOOKS'],
-
     hooks_F: ['HOOKS'],
-
     hooks_G: ['HOOKS'],
-
     hooks_H: ['HOOKS'],
   },
   outputs: ['HOOKS'],
@@ -199,9 +182,7 @@ const setClipHooksNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     clip: ['CLIP'],
-
     apply_to_conds: ['BOOLEAN', { default: true }],
-
     schedule_clip: ['BOOLEAN', { default: false }],
   },
   optional: {
