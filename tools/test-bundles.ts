@@ -17,6 +17,7 @@ const programs = [
   'src/cli/main.ts',
   'src/cli/command-thread.ts',
   'src/engine/node-worker.ts',
+  'src/server/http/json-worker.ts',
   'src/server/pictures/picture-process.ts',
   'src/server/run/node-worker.ts',
   'src/server/run/picture-worker.ts',
