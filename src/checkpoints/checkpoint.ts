@@ -24,7 +24,6 @@ import { assembledConfig, assertPredictsLatents, type CheckpointKind, checkpoint
 import { explicitTextFields, textFields } from './text-fields.ts';
 import { canonicalWeights, type LayoutName } from './canonical.ts';
 import { type DetectedNetwork, detectNetwork, unknownNetwork } from './detect.ts';
-import { notAModel } from './family.ts';
 import { emaCoverage, withEmaWeights } from './ema.ts';
 import { readSchedule } from './infer/schedule.ts';
 import { conditionerPrefix, encoderSources, inferCondition } from './infer/condition.ts';
@@ -88,13 +87,13 @@ export interface CheckpointOptions {
 
 /** The parts of a CompVis file. Throws `model-unknown`, `config-invalid` or `weights-mismatch`. Reads at most a few small buffers. */
 export async function openCheckpoint(given: WeightSource, options: CheckpointOptions = {}): Promise<Checkpoint> {
-  const file = putTogether(given, {});
+  const file = await putTogether(given, {});
   const coverage = emaCoverage(file);
   const source = options.ema ? withEmaWeights(file) : file;
   const document = options.config ?? (await configOf(file));
   const opened = await (document === undefined ? withoutConfig(source) : withConfig(source, document, options)).catch(
-    (error: unknown) => {
-      throw whatItIs(file, error);
+    async (error: unknown) => {
+      throw await whatItIs(file, error);
     },
   );
   assertPredictsLatents(opened.config, file.label);
@@ -112,9 +111,10 @@ export async function openCheckpoint(given: WeightSource, options: CheckpointOpt
 }
 
 /** A person who opens an SDXL checkpoint, a VAE or a LoRA as a model wants to know that, not which names it has. */
-function whatItIs(file: WeightSource, error: unknown): unknown {
+async function whatItIs(file: WeightSource, error: unknown): Promise<unknown> {
   if (!(error instanceof StableDiffusionError)) return error;
   if (error.code !== 'model-unknown' && error.code !== 'weights-mismatch') return error;
+  const { notAModel } = await import('./family.ts');
   if (hasPrefix(file.entries, partPrefixes.unet)) return notAModel(file, undefined, error) ?? error;
   let kind: NetworkConfig['kind'] | undefined;
   try {

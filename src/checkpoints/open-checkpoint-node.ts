@@ -88,7 +88,7 @@ async function withParts(
     const model = await open(path);
     const textEncoders: WeightSource[] = [];
     for (const file of listOf(textEncoder)) textEncoders.push(await open(file));
-    return putTogether(model, { vae: vae === undefined ? undefined : await open(vae), textEncoders });
+    return await putTogether(model, { vae: vae === undefined ? undefined : await open(vae), textEncoders });
   } catch (error) {
     await Promise.all(opened.map((source) => source.close()));
     throw error;
@@ -205,7 +205,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     const source = await openWeightsAt(file);
     opened.push(source);
     if (part === 'first_stage') refuseAutoencoder(source, unet.source);
-    return { source: partNetwork(source, part).source };
+    return { source: (await partNetwork(source, part)).source };
   };
   try {
     const scheduler = await schedulerFile(path, 'scheduler');

@@ -11,7 +11,6 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { conditionerPrefix } from './infer/condition.ts';
 import { contextWidthOf, familyOfContext, refuseAutoencoder } from './model-families.ts';
-import { notAModel } from './family.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { openClipNames } from './text-tower.ts';
 import { partPrefixes } from '../weights/part-prefixes.ts';
@@ -28,7 +27,10 @@ const kindsOf = { first_stage: ['kl', 'vq'], cond_stage: ['clip_text', 'bert', '
 const words = { first_stage: 'an autoencoder (VAE)', cond_stage: 'a text encoder' } as const;
 
 /** `model` with these parts under the names of a CompVis checkpoint; unchanged without any. Closes them all. Throws `model-unknown`. */
-export function putTogether(model: WeightSource, { vae, textEncoders = [] }: SeparateParts): WeightSource {
+export async function putTogether(
+  model: WeightSource,
+  { vae, textEncoders = [] }: SeparateParts,
+): Promise<WeightSource> {
   const components = componentsOf(model);
   const all = components ?? { unet: model, vae: undefined, textEncoders: [] };
   const stage = vae ?? all.vae;
@@ -38,14 +40,14 @@ export function putTogether(model: WeightSource, { vae, textEncoders = [] }: Sep
     ...(stage ? [partPrefixes.first_stage] : []),
     ...(texts.length > 0 ? [partPrefixes.cond_stage, conditionerPrefix] : []),
   ];
-  const own = withNames(wholeNames(all.unet), (name) =>
+  const own = withNames(await wholeNames(all.unet), (name) =>
     replaced.some((prefix) => name.startsWith(prefix)) ? undefined : name,
   );
   if (stage) refuseAutoencoder(stage, own);
   const sources = [
     own,
-    ...(stage ? [withPrefix(partNetwork(stage, 'first_stage').source, partPrefixes.first_stage)] : []),
-    ...textSources(texts, own),
+    ...(stage ? [withPrefix((await partNetwork(stage, 'first_stage')).source, partPrefixes.first_stage)] : []),
+    ...(await textSources(texts, own)),
   ];
   const whole = joined(sources, model.label);
   return model.metadata ? { ...whole, metadata: model.metadata } : whole;
@@ -75,9 +77,11 @@ function componentsOf(
 const openClipWidths: ReadonlySet<number> = new Set([1024, 1280]);
 
 /** One text encoder as CompVis's file has it, or those of SDXL as sgm's. Throws `weights-mismatch` for encoders of another family. */
-function textSources(files: readonly WeightSource[], model: WeightSource): WeightSource[] {
+async function textSources(files: readonly WeightSource[], model: WeightSource): Promise<WeightSource[]> {
   const context = contextWidthOf(model);
-  const found = files.map((file) => ({ file, network: partNetwork(file, 'cond_stage') }));
+  const found = await Promise.all(
+    files.map(async (file) => ({ file, network: await partNetwork(file, 'cond_stage') })),
+  );
   const widthOf = ({ config }: DetectedNetwork): number => (config.kind === 'clip_text' ? config.hidden_size : 0);
   found.sort((a, b) => widthOf(a.network) - widthOf(b.network));
   checkWidths(
@@ -115,14 +119,15 @@ function checkWidths(
 }
 
 /** The network of a file that serves as a part. Throws `model-unknown` if it is another one. */
-export function partNetwork(source: WeightSource, part: keyof typeof kindsOf): DetectedNetwork {
+export async function partNetwork(source: WeightSource, part: keyof typeof kindsOf): Promise<DetectedNetwork> {
   const prefix = partPrefixes[part];
   // From a complete checkpoint its part is used.
   const alone = hasPrefix(source.entries, prefix)
     ? withNames(source, (name) => (name.startsWith(prefix) ? name : undefined))
     : source;
-  const found = detected(alone);
+  const found = await detected(alone);
   if ((kindsOf[part] as readonly string[]).includes(found.config.kind)) return found;
+  const { notAModel } = await import('./family.ts');
   throw (
     notAModel(source, found.config.kind) ??
     new StableDiffusionError('model-unknown', `${source.label} is not ${words[part]}; it is ${found.config.kind}.`)
@@ -130,11 +135,13 @@ export function partNetwork(source: WeightSource, part: keyof typeof kindsOf): D
 }
 
 /** A network, or the error that says what else the file is. */
-function detected(source: WeightSource): DetectedNetwork {
+async function detected(source: WeightSource): Promise<DetectedNetwork> {
   try {
     return detectNetwork(source);
   } catch (error) {
-    throw (error instanceof StableDiffusionError && notAModel(source, undefined, error)) || error;
+    if (!(error instanceof StableDiffusionError)) throw error;
+    const { notAModel } = await import('./family.ts');
+    throw notAModel(source, undefined, error) ?? error;
   }
 }
 
@@ -142,12 +149,14 @@ function detected(source: WeightSource): DetectedNetwork {
 const marks: ReadonlySet<string> = new Set(['v_pred', 'ztsnr']);
 
 /** A UNet alone gets the prefix that it has in a checkpoint. */
-function wholeNames(model: WeightSource): WeightSource {
+async function wholeNames(model: WeightSource): Promise<WeightSource> {
   if (Object.values(partPrefixes).some((prefix) => hasPrefix(model.entries, prefix))) return model;
-  const found = detected(model);
-  if (found.config.kind !== 'unet')
+  const found = await detected(model);
+  if (found.config.kind !== 'unet') {
+    const { notAModel } = await import('./family.ts');
     throw (
       notAModel(model, found.config.kind) ?? new StableDiffusionError('model-unknown', `${model.label} has no UNet.`)
     );
+  }
   return withNames(found.source, (name) => (marks.has(name) ? name : partPrefixes.unet + name));
 }

@@ -82,7 +82,7 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
       const common = await inventory(path, format, [source], options);
       return { ...common, kind: 'tensors', family, loads: false, parts: [], unused: [], assumed: [] };
     }
-    if (isCheckpoint(putTogether(source, {}))) {
+    if (isCheckpoint(await putTogether(source, {}))) {
       try {
         return await inspectCheckpoint(path, format, options);
       } catch (error) {

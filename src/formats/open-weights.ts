@@ -1,6 +1,6 @@
 /** Opens a weights file by its content, ignoring its name. For browsers; `open-weights-node.ts` takes paths. */
 
-import { strangeZip, type Stranger, strangerByFormat, strangerByHead } from './strangers.ts';
+import type { Stranger } from './strangers.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { ByteSource } from '../files/byte-source.ts';
 import { openSafetensors } from './safetensors.ts';
@@ -34,9 +34,12 @@ async function open(source: ByteSource): Promise<WeightSource> {
   // One character a byte, so that signatures can be compared as text.
   const text = String.fromCharCode(...head);
 
+  const named = /\.safetensors$/i.test(label);
+  // The length of a header below 2^40 bytes, and its first character.
+  if (named && text.slice(5, 9) === '\0\0\0{') return openSafetensors(source);
+  const { strangeZip, strangerByFormat, strangerByHead } = await import('./strangers.ts');
   const stranger = strangerByHead({ label, text });
   if (stranger) throw notWeights(label, stranger.what, stranger.code);
-  const named = /\.safetensors$/i.test(label);
   if (text.startsWith('PK\x03\x04')) {
     const strange = strangeZip(text);
     if (strange !== undefined) throw notWeights(label, strange, 'file-unsupported');

@@ -7,7 +7,6 @@ import type { PrecisionName } from '../engine/precision.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
-import { notAModel } from '../checkpoints/family.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { EmbeddingName, HypernetworkStrength, LoraStrength } from './adapters.ts';
@@ -62,7 +61,7 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
     if (files.taesd !== undefined) {
       const source = await files.open(files.taesd);
       opened.push(source);
-      preview = previewDecoder(source, checkpoint);
+      preview = await previewDecoder(source, checkpoint);
     }
     assertNetworksMatch(withExtensions(checkpointNetworks(checkpoint), extensions).values());
     engine = await options.engine();
@@ -76,13 +75,15 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
 }
 
 /** TAESD for the model's latents. Throws `model-unknown` for another network, `weights-mismatch` for latents of other channels. */
-function previewDecoder(source: WeightSource, { label, config: model }: Checkpoint): NamedNetwork {
+async function previewDecoder(source: WeightSource, { label, config: model }: Checkpoint): Promise<NamedNetwork> {
   const { config, source: weights } = detectNetwork(source);
-  if (config.kind !== 'taesd')
+  if (config.kind !== 'taesd') {
+    const { notAModel } = await import('../checkpoints/family.ts');
     throw (
       notAModel(source, config.kind) ??
       new StableDiffusionError('model-unknown', `${source.label} is not a TAESD autoencoder; it is ${config.kind}.`)
     );
+  }
   const { first_stage_config: stage } = model;
   const channels = stage.kind === 'identity' ? undefined : stage.embed_dim;
   if (config.latent_channels !== channels)

@@ -17,7 +17,8 @@ export async function whatFileIs(path: string, isModelFolder = false): Promise<s
     const source = await openWeightsAt(path);
     try {
       return (
-        familyOf(source.entries)?.name ?? (isCheckpoint(putTogether(source, {})) ? await modelAt(path) : alone(source))
+        familyOf(source.entries)?.name ??
+        (isCheckpoint(await putTogether(source, {})) ? await modelAt(path) : alone(source))
       );
     } finally {
       await source.close();

@@ -59,7 +59,7 @@ test('a model of this program is of none of these families', () => {
 
 test('a file given as another part of a model is named, with what it is', async () => {
   const adapter = headed({ 'image_proj.proj.weight': [1, 1], 'ip_adapter.1.to_k_ip.weight': [1, 1] });
-  assert.throws(() => partNetwork(adapter, 'first_stage'), { message: /^x\.safetensors is an IP-Adapter/ });
+  await assert.rejects(partNetwork(adapter, 'first_stage'), { message: /^x\.safetensors is an IP-Adapter/ });
   assert.throws(() => openLora(headed(families.sd3 ?? {})), {
     message: 'x.safetensors is a Stable Diffusion 3 model, not a LoRA.',
   });

@@ -121,7 +121,7 @@ for (const [name, source] of Object.entries(models)) {
     const [first, second] = [false, true].map((of) => towers.find(({ isSecond }) => isSecond === of)?.source);
     const plain = named(compVisWeights(checkpoint));
     const texts = [second, first].flatMap((one) => one ?? []);
-    const split = putTogether(checkpoint.parts.unet, { vae: checkpoint.parts.first_stage, textEncoders: texts });
+    const split = await putTogether(checkpoint.parts.unet, { vae: checkpoint.parts.first_stage, textEncoders: texts });
     assert.deepEqual(named(split), plain);
     const whole = joined(
       [
@@ -132,7 +132,7 @@ for (const [name, source] of Object.entries(models)) {
       ],
       'one file',
     );
-    assert.deepEqual(named(putTogether(whole, {})), plain);
+    assert.deepEqual(named(await putTogether(whole, {})), plain);
   });
 }
 
@@ -208,7 +208,7 @@ test("OpenCLIP's names hold the same numbers: read back, every tensor is equal",
   assert.deepEqual(await readAll(canonicalWeights(written, config).source), await readAll(tower));
 });
 
-test('text encoders of another width are refused by what the model needs', () => {
+test('text encoders of another width are refused by what the model needs', async () => {
   const unet = (width: number) =>
     shapedSource(
       [['model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight', [1280, width]]],
@@ -226,12 +226,12 @@ test('text encoders of another width are refused by what the model needs', () =>
       ).map(({ name, shape }) => [name, shape] as const),
       label,
     );
-  assert.throws(() => putTogether(unet(768), { textEncoders: [text(1024, 'clip_h')] }), {
+  await assert.rejects(putTogether(unet(768), { textEncoders: [text(1024, 'clip_h')] }), {
     code: 'weights-mismatch',
     message:
       /unet is a Stable Diffusion 1 model and takes text encoders whose widths add up to 768, but clip_h has width 1024\./,
   });
-  assert.throws(() => putTogether(unet(2048), { textEncoders: [text(768, 'clip_l')] }), {
+  await assert.rejects(putTogether(unet(2048), { textEncoders: [text(768, 'clip_l')] }), {
     message:
       /unet is an SDXL model and takes two, of widths 768 and 1280: give --text-encoder twice, but clip_l has width 768\./,
   });

@@ -271,8 +271,8 @@ test('ControlNets, IP-Adapters and embeddings of Stable Diffusion 3 and Flux are
 
 const vae = (channels: number): Shapes => ({ 'decoder.conv_in.weight': [512, channels, 3, 3] });
 
-test('the autoencoder of another family is refused: by its channels, its checkpoint, or its metadata', () => {
-  assert.throws(() => putTogether(v1Source(), { vae: file(vae(16)) }), {
+test('the autoencoder of another family is refused: by its channels, its checkpoint, or its metadata', async () => {
+  await assert.rejects(putTogether(v1Source(), { vae: file(vae(16)) }), {
     code: 'weights-mismatch',
     message: /^x\.safetensors is an autoencoder \(VAE\) for Stable Diffusion 3 or Flux: .*v1\.safetensors/,
   });
@@ -281,15 +281,17 @@ test('the autoencoder of another family is refused: by its channels, its checkpo
     [listed('full-sd21', 'v2.safetensors'), listed('full-sdxl-refiner', 'refiner.safetensors'), 'the SDXL refiner'],
     [listed('full-sdxl-base', 'xl.safetensors'), v1Source(), 'Stable Diffusion 1'],
   ] as const)
-    assert.throws(() => putTogether(model, { vae: other }), {
+    await assert.rejects(putTogether(model, { vae: other }), {
       code: 'weights-mismatch',
       message: new RegExp(`^${other.label} is an autoencoder \\(VAE\\) for ${family}, and ${model.label} is `),
     });
   const marked = file(vae(4), { 'modelspec.architecture': 'stable-diffusion-xl-v1-base/vae' });
-  assert.throws(() => putTogether(v1Source(), { vae: marked }), { message: /for SDXL, and v1\.safetensors/ });
+  await assert.rejects(putTogether(v1Source(), { vae: marked }), { message: /for SDXL, and v1\.safetensors/ });
 });
 
-test('Stable Diffusion 1 and 2 share their autoencoder, and so do SDXL and its refiner', () => {
-  putTogether(v1Source(), { vae: listed('full-sd21', 'v2.safetensors') });
-  putTogether(listed('full-sdxl-refiner', 'refiner.safetensors'), { vae: listed('full-sdxl-base', 'xl.safetensors') });
+test('Stable Diffusion 1 and 2 share their autoencoder, and so do SDXL and its refiner', async () => {
+  await putTogether(v1Source(), { vae: listed('full-sd21', 'v2.safetensors') });
+  await putTogether(listed('full-sdxl-refiner', 'refiner.safetensors'), {
+    vae: listed('full-sdxl-base', 'xl.safetensors'),
+  });
 });

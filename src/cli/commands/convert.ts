@@ -200,7 +200,7 @@ async function isWholeModel(input: string, isFolder: boolean, hasParts: boolean)
   const { isCheckpoint } = await import('../../checkpoints/checkpoint.ts');
   const { putTogether } = await import('../../checkpoints/put-together.ts');
   const source = await openWeightsAt(input);
-  const whole = hasParts || isCheckpoint(putTogether(source, {}));
+  const whole = hasParts || isCheckpoint(await putTogether(source, {}));
   await source.close();
   return whole;
 }

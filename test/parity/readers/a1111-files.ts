@@ -40,7 +40,7 @@ async function compareAutoencoders(one: Case): Promise<void> {
   const wanted = read(one, 'outputs');
   const { folder } = one.recorded;
   for (const file of ['other.vae.pt', 'other.safetensors', 'diffusers/diffusion_pytorch_model.safetensors']) {
-    const { config, source } = partNetwork(await openWeightsAt(join(folder, file)), 'first_stage');
+    const { config, source } = await partNetwork(await openWeightsAt(join(folder, file)), 'first_stage');
     await using autoencoder = openAutoencoder(config as FirstStageConfig, parityEngine(), source);
     const atol = one.recorded.row['outputs'] as Recorded;
     const item = file;
