@@ -70,10 +70,19 @@ function digitValue(character: string): number {
   return value;
 }
 
+const isSpace = (character: string): boolean => /^[\s\x1c-\x1f\x85]$/.test(character);
+
+/** `str.strip()`. */
+function stripped(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && isSpace(text.charAt(start))) start++;
+  while (end > start && isSpace(text.charAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
 /** A numeral as Python reads it: without white space around it, with digits of any script, and `_` between two of them. */
 function numeral(text: string): string {
-  return text
-    .replace(/^[\s\x1c-\x1f\x85]+|[\s\x1c-\x1f\x85]+$/g, '')
+  return stripped(text)
     .replace(/\p{Nd}/gu, (digit) => String(digitValue(digit)))
     .replace(/(?<=[0-9])_(?=[0-9])/g, '');
 }
