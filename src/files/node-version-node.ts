@@ -2,7 +2,7 @@
 
 const needed = [20, 20] as const;
 
-/** What an older version is told; undefined for one that will do. Bun and Deno state the version that they stand in for. */
+/** Why a version of Node is too old; undefined for one that is not. Bun and Deno state the version of Node that they replace. */
 export function nodeVersionFault(found: string = process.versions.node): string | undefined {
   const [major = 0, minor = 0] = found.split('.').map(Number);
   if (major > needed[0] || (major === needed[0] && minor >= needed[1])) return undefined;

@@ -1,10 +1,14 @@
-/** Answers of servers that send a whole file where a range was asked for (`python -m http.server` and other small ones). */
+/** Answers of servers that send a whole file instead of a range (`python -m http.server` and other small ones). */
 
 import { StableDiffusionError } from '../errors.ts';
 
 /** Single-page applications, logins and download pages answer addresses of files with a page. No file of a model is one. */
 export const isPage = (headers: Headers): boolean =>
   /^\s*(?:text\/html|application\/xhtml\+xml)\b/i.test(headers.get('content-type') ?? '');
+
+/** The sentence about a page in the place of a file. */
+export const pageInstead = (label: string): string =>
+  `${label} answers with an HTML page and not with a file. Check the address; some sites have one of their own for the file itself.`;
 
 /** The bytes of a body, or undefined where it has more than `most`; then no more than those are read. */
 export async function boundedBody(response: Response, most: number): Promise<Blob | undefined> {
@@ -32,10 +36,7 @@ const mostWhole = 2 ** 29;
 export async function wholeAnswer(url: string, response: Response): Promise<Blob> {
   if (isPage(response.headers)) {
     await response.body?.cancel();
-    throw new StableDiffusionError(
-      'file-not-found',
-      `${url} answers with an HTML page and not with a file. Check the address; some sites have one of their own for the file itself.`,
-    );
+    throw new StableDiffusionError('file-not-found', pageInstead(url));
   }
   const blob = await boundedBody(response, mostWhole);
   if (blob) return blob;

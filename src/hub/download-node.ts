@@ -13,7 +13,7 @@ import { type Lock, takeLock } from '../files/lock-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { fileChunks, whatIsAt } from '../files/open-node.ts';
 import { openToWrite } from '../files/open-to-write-node.ts';
-import { isPage } from '../files/whole-answer-web.ts';
+import { isPage, pageInstead } from '../files/whole-answer-web.ts';
 import { writeAll } from '../files/write-file-node.ts';
 import { guardedFetch } from './guarded-fetch-node.ts';
 import { reasonOf } from './hub-api-node.ts';
@@ -165,10 +165,7 @@ async function startOf(response: Response, from: number, { label, size }: Downlo
   const { status } = response;
   if (status === 200 && isPage(response.headers)) {
     await response.body?.cancel();
-    throw new StableDiffusionError(
-      'not-found',
-      `${label} answers with an HTML page and not with a file. Check the address; some sites have one of their own for the file itself.`,
-    );
+    throw new StableDiffusionError('not-found', pageInstead(label));
   }
   if (status === 200) return 0;
   const [, first] = /^bytes (\d{1,16})-/.exec(response.headers.get('content-range') ?? '') ?? [];

@@ -87,8 +87,7 @@ function civitaiPage(version: string | undefined, text: string): ModelName {
 }
 
 function civitaiName(text: string): ModelName {
-  const [, id] =
-    /^(?:civitai:|urn:air:[a-z0-9_-]{1,40}:[a-z0-9_-]{1,40}:civitai:)(?:\d{1,12}@)?(\d{1,12})$/i.exec(text) ?? [];
+  const [, id] = /^civitai:(?:\d{1,12}@)?(\d{1,12})$/.exec(text) ?? [];
   if (id === undefined)
     throw new StableDiffusionError(
       'invalid-argument',

@@ -54,7 +54,7 @@ function declaredLists(type: NodeType, all: Lists, context: NodeContext): Lists 
 }
 
 /**
- * Lists of ComfyUI's newer form (COMBO) are not checked with the graph, so that what was given reaches the node.
+ * The check of a graph leaves out lists of ComfyUI's newer form (COMBO), as there: the node itself refuses other values.
  * Throws `invalid-argument` for a name that is not in the list.
  */
 function refuseUnlisted({ name: node, required, optional }: NodeType, inputs: NodeInputs): void {

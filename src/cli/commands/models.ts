@@ -2,7 +2,6 @@
 
 import { join } from 'node:path';
 import type { KeptModel } from '../../hub/hub-cache-node.ts';
-
 import { defineCommand } from '../command.ts';
 import { flag } from '../options.ts';
 

@@ -18,6 +18,17 @@ const withHooks = (conditioning: ConditioningValue, hooks: unknown): Conditionin
     ? conditioning
     : conditioning.map((entry) => ({ ...entry, hooks: joinedHooks(entry.hooks, hooks as HooksValue) }));
 
+/** Inputs of all nodes that set properties. */
+const areaInputs = {
+  strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
+  set_cond_area: [['default', 'mask bounds']],
+} as const;
+const partInputs = {
+  mask: ['MASK'],
+  hooks: ['HOOKS'],
+  timesteps: ['TIMESTEPS_RANGE'],
+} as const;
+
 /** A conditioning with hooks, a mask and a part of the run, as far as they are given. */
 function withProperties(
   conditioning: ConditioningValue,
@@ -46,14 +57,9 @@ const setPropertiesNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     cond_NEW: ['CONDITIONING'],
-    strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-    set_cond_area: [['default', 'mask bounds']],
+    ...areaInputs,
   },
-  optional: {
-    mask: ['MASK'],
-    hooks: ['HOOKS'],
-    timesteps: ['TIMESTEPS_RANGE'],
-  },
+  optional: partInputs,
   outputs: ['CONDITIONING'],
   flags: { experimental: true },
   run: ({ cond_NEW, ...properties }) => [withProperties(cond_NEW, properties)],
@@ -67,14 +73,9 @@ const setPropertiesCombineNode = defineNode({
   required: {
     cond: ['CONDITIONING'],
     cond_NEW: ['CONDITIONING'],
-    strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-    set_cond_area: [['default', 'mask bounds']],
+    ...areaInputs,
   },
-  optional: {
-    mask: ['MASK'],
-    hooks: ['HOOKS'],
-    timesteps: ['TIMESTEPS_RANGE'],
-  },
+  optional: partInputs,
   outputs: ['CONDITIONING'],
   flags: { experimental: true },
   run: ({ cond, cond_NEW, ...properties }) => [[...cond, ...withProperties(cond_NEW, properties)]],
@@ -88,14 +89,9 @@ const pairSetPropertiesNode = defineNode({
   required: {
     positive_NEW: ['CONDITIONING'],
     negative_NEW: ['CONDITIONING'],
-    strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-    set_cond_area: [['default', 'mask bounds']],
+    ...areaInputs,
   },
-  optional: {
-    mask: ['MASK'],
-    hooks: ['HOOKS'],
-    timesteps: ['TIMESTEPS_RANGE'],
-  },
+  optional: partInputs,
   outputs: [
     { type: 'CONDITIONING', name: 'positive' },
     { type: 'CONDITIONING', name: 'negative' },
@@ -117,14 +113,9 @@ const pairSetPropertiesCombineNode = defineNode({
     negative: ['CONDITIONING'],
     positive_NEW: ['CONDITIONING'],
     negative_NEW: ['CONDITIONING'],
-    strength: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01 }],
-    set_cond_area: [['default', 'mask bounds']],
+    ...areaInputs,
   },
-  optional: {
-    mask: ['MASK'],
-    hooks: ['HOOKS'],
-    timesteps: ['TIMESTEPS_RANGE'],
-  },
+  optional: partInputs,
   outputs: [
     { type: 'CONDITIONING', name: 'positive' },
     { type: 'CONDITIONING', name: 'negative' },

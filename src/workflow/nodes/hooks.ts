@@ -48,6 +48,8 @@ async function modelHook(
   ];
 }
 
+const strength = ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }] as const;
+
 const createHookLoraNode = defineNode({
   name: 'CreateHookLora',
   displayName: 'Create Hook LoRA',
@@ -55,8 +57,8 @@ const createHookLoraNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     lora_name: [{ folder: 'loras' }],
-    strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
-    strength_clip: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
+    strength_model: strength,
+    strength_clip: strength,
   },
   optional: {
     prev_hooks: ['HOOKS'],
@@ -74,7 +76,7 @@ const createHookLoraModelOnlyNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     lora_name: [{ folder: 'loras' }],
-    strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
+    strength_model: strength,
   },
   optional: {
     prev_hooks: ['HOOKS'],
@@ -92,8 +94,8 @@ const createHookModelNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     ckpt_name: [{ folder: 'checkpoints' }],
-    strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
-    strength_clip: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
+    strength_model: strength,
+    strength_clip: strength,
   },
   optional: {
     prev_hooks: ['HOOKS'],
@@ -111,7 +113,7 @@ const createHookModelModelOnlyNode = defineNode({
   module: 'comfy_extras.nodes_hooks',
   required: {
     ckpt_name: [{ folder: 'checkpoints' }],
-    strength_model: ['FLOAT', { default: 1, min: -20, max: 20, step: 0.01 }],
+    strength_model: strength,
   },
   optional: {
     prev_hooks: ['HOOKS'],
