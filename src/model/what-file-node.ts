@@ -2,9 +2,14 @@
 
 import { isCheckpoint } from '../checkpoints/checkpoint.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
-import { type Family, familyOf, familyOfNetwork, familyOfUnrecognised } from '../checkpoints/family.ts';
+import {
+  type Family,
+  familyOf,
+  familyOfCheckpoint,
+  familyOfNetwork,
+  familyOfUnrecognised,
+} from '../checkpoints/family.ts';
 import { openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
-import { familyOfCheckpoint } from '../checkpoints/family.ts';
 import { putTogether } from '../checkpoints/put-together.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
