@@ -36,6 +36,17 @@ export function maxDifference(got: Tensor, want: Tensor): number {
   return largest;
 }
 
+/** Root mean square of the difference, over that of the values wanted. */
+export function relativeError(got: Tensor | undefined, want: Tensor | undefined): number {
+  assert.ok(got && want && got.shape.join() === want.shape.join(), `${got?.shape.join()} is not ${want?.shape.join()}`);
+  let [difference, whole] = [0, 0];
+  want.data.forEach((value: number | bigint, i: number) => {
+    difference += (Number(got.data[i]) - Number(value)) ** 2;
+    whole += Number(value) ** 2;
+  });
+  return Math.sqrt(difference / whole);
+}
+
 /** Compares a tensor with the wanted one and asserts the tolerance. */
 export function compareTensor(row: Omit<MeasuredError, 'error'>, got: Tensor, want: Tensor): void {
   assertWithin({ ...row, error: maxDifference(got, want) });

@@ -28,6 +28,7 @@ import type { DType } from '../../src/tensor/dtype.ts';
 import { elementCount, float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { int8Of } from '../../src/weights/int8-weights.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
+import { relativeError } from '../parity.ts';
 
 const engine = createNodeEngine({ threads: 2 });
 after(() => engine.dispose());
@@ -46,17 +47,6 @@ const weightsOf = (graph: Graph, dtype: DType = 'float32') =>
       }),
     ),
   );
-
-/** Root mean square of the difference, over that of the values wanted. */
-function relativeError(got: Tensor | undefined, want: Tensor | undefined): number {
-  assert.ok(got && want && got.shape.join() === want.shape.join(), `${got?.shape.join()} is not ${want?.shape.join()}`);
-  let [difference, whole] = [0, 0];
-  want.data.forEach((value: number | bigint, i: number) => {
-    difference += (Number(got.data[i]) - Number(value)) ** 2;
-    whole += Number(value) ** 2;
-  });
-  return Math.sqrt(difference / whole);
-}
 
 const tokens = { x: { dtype: 'float32', shape: [dim('batch'), dim('tokens'), 64] } } as const;
 const image = { x: { dtype: 'float32', shape: [dim('batch'), 64, dim('height'), dim('width')] } } as const;
