@@ -17,6 +17,6 @@ export async function digestBytes(bytes: Uint8Array): Promise<string> {
   const subtle = crypto.subtle as SubtleCrypto | undefined;
   const hash = subtle
     ? new Uint8Array(await subtle.digest('SHA-256', new Uint8Array(bytes)))
-    : (await import('./sha256.ts')).sha256(bytes);
+    : (await import('@noble/hashes/sha2.js')).sha256(bytes);
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
