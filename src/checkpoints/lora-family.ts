@@ -5,21 +5,12 @@ import { familyInMetadata, familyOfContext, type ModelFamily, modelFamily } from
 
 type Entries = ReadonlyMap<string, WeightEntry>;
 
-const marks = [
-  '.lora_A.',
-  '.lora_B.',
-  '.lora_up.',
-  '.lora_down.',
-  '.lora.up.',
-  '_lora.up.',
-  '.hada_w1_a',
-  '.lokr_w1',
-  '.oft_',
-  '.on_input',
-];
+/** Ends of tensors' names in LoRA, LoHa, LoKr, OFT, IA³, GLoRA and whole differences, in kohya's, PEFT's, diffusers' and LyCORIS's spellings. */
+const marks =
+  /\.lora_(?:up|down|A|B|mid)(?:\.|$)|[._]lora\.(?:up|down)\.|\.hada_w[12]_[ab]$|\.lokr_w[12](?:_[ab])?$|\.oft_|\.on_input$|\.[ab][12]\.weight$|\.diff(?:_b)?$/;
 
 export function isLora(entries: Entries): boolean {
-  return [...entries.keys()].some((name) => name.startsWith('lora_') || marks.some((mark) => name.includes(mark)));
+  return [...entries.keys()].some((name) => name.startsWith('lora_') || marks.test(name));
 }
 
 /** In front of the names of a transformer's layers, in the forms of kohya, PEFT, diffusers and ComfyUI. */

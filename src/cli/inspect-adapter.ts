@@ -2,19 +2,12 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { isEmbedding } from '../checkpoints/embedding-file.ts';
+import { isLora } from '../checkpoints/lora-family.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** Files that modify a model without being one (LoRAs, embeddings), recognised by tensor names. */
 export function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
-  const names = [...source.entries.keys()];
-  if (
-    names.some((name) =>
-      /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.on_input$|\.[ab][12]\.weight$|\.diff(_b)?$/.test(
-        name,
-      ),
-    )
-  )
-    return 'lora';
+  if (isLora(source.entries)) return 'lora';
   if (isEmbedding(source.entries)) return 'embedding';
   return undefined;
 }
