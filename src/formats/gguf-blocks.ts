@@ -5,20 +5,10 @@
  * of 256 elements, and each sub-block has its own 6-bit or 4-bit scale.
  */
 
-import { float16ToNumber } from '../tensor/convert.ts';
+import { type BlockType, half, type ReadBlock } from './gguf-block-type.ts';
+import { iq4Levels, mxfp4, tq1, tq2 } from './gguf-few-levels.ts';
+import { iq1m, iq1s, iq2s, iq2xs, iq2xxs, iq3s, iq3xxs } from './gguf-i-blocks.ts';
 
-/** Writes the block's values to `out` from `to` on. `block` views exactly one block. */
-type ReadBlock = (block: DataView, out: Float32Array, to: number) => void;
-
-export interface BlockType {
-  readonly name: string;
-  /** Elements of a block. */
-  readonly size: number;
-  readonly bytes: number;
-  readonly read: ReadBlock;
-}
-
-const half = (block: DataView, at: number): number => float16ToNumber(block.getUint16(at, true));
 const product = (a: number, b: number): number => Math.fround(a * b);
 
 const q8: ReadBlock = (block, out, to) => {
@@ -37,7 +27,9 @@ const nibbles =
     for (let i = 0; i < 32; i++) {
       const byte = block.getUint8(quants + (i % 16));
       const q = (i < 16 ? byte & 15 : byte >> 4) | (((bits >>> i) & 1) << 4);
-      out[to + i] = product(d, q - zero) + m;
+      const value = product(d, q - zero);
+      // Without a minimum, zeros keep the sign of d.
+      out[to + i] = hasMinimum ? value + m : value;
     }
   };
 
@@ -101,9 +93,7 @@ const q6k: ReadBlock = (block, out, to) => {
   }
 };
 
-/** The levels of the non-linear 4-bit types. */
-const levels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113] as const;
-const level = (byte: number, i: number): number => levels[i < 16 ? byte & 15 : byte >> 4] ?? 0;
+const level = (byte: number, i: number): number => iq4Levels[i < 16 ? byte & 15 : byte >> 4] ?? 0;
 
 const iq4nl: ReadBlock = (block, out, to) => {
   const d = half(block, 0);
@@ -132,6 +122,16 @@ export const blockTypes: ReadonlyMap<number, BlockType> = new Map([
   [12, { name: 'Q4_K', size: 256, bytes: 144, read: q45k(16, undefined) }],
   [13, { name: 'Q5_K', size: 256, bytes: 176, read: q45k(48, 16) }],
   [14, { name: 'Q6_K', size: 256, bytes: 210, read: q6k }],
+  [16, { name: 'IQ2_XXS', size: 256, bytes: 66, read: iq2xxs }],
+  [17, { name: 'IQ2_XS', size: 256, bytes: 74, read: iq2xs }],
+  [18, { name: 'IQ3_XXS', size: 256, bytes: 98, read: iq3xxs }],
+  [19, { name: 'IQ1_S', size: 256, bytes: 50, read: iq1s }],
   [20, { name: 'IQ4_NL', size: 32, bytes: 18, read: iq4nl }],
+  [21, { name: 'IQ3_S', size: 256, bytes: 110, read: iq3s }],
+  [22, { name: 'IQ2_S', size: 256, bytes: 82, read: iq2s }],
   [23, { name: 'IQ4_XS', size: 256, bytes: 136, read: iq4xs }],
+  [29, { name: 'IQ1_M', size: 256, bytes: 56, read: iq1m }],
+  [34, { name: 'TQ1_0', size: 256, bytes: 54, read: tq1 }],
+  [35, { name: 'TQ2_0', size: 256, bytes: 66, read: tq2 }],
+  [39, { name: 'MXFP4', size: 32, bytes: 17, read: mxfp4 }],
 ]);

@@ -4,6 +4,7 @@
  */
 
 import { numberToFloat16 } from '../tensor/convert.ts';
+import { writeIq4 } from './gguf-quantise-iq4.ts';
 import { kBlockSize, writeQ2K, writeQ3K, writeQ4K, writeQ5K, writeQ6K } from './gguf-quantise-k.ts';
 
 /** Writes the block of `values` from `from` on to `out` at `at`. */
@@ -121,6 +122,7 @@ export const blockWriters = {
   q4_1: { type: 3, fileType: 3, size: blockSize, bytes: 20, write: betweenBlock(15) },
   q5_0: { type: 6, fileType: 8, size: blockSize, bytes: 22, write: symmetricBlock(16) },
   q5_1: { type: 7, fileType: 9, size: blockSize, bytes: 24, write: betweenBlock(31) },
+  iq4_nl: { type: 20, fileType: 25, size: blockSize, bytes: 18, write: writeIq4 },
   q2_K: { type: 10, fileType: 10, size: kBlockSize, bytes: 84, write: writeQ2K },
   q3_K: { type: 11, fileType: 11, size: kBlockSize, bytes: 110, write: writeQ3K },
   q4_K: { type: 12, fileType: 14, size: kBlockSize, bytes: 144, write: writeQ4K },

@@ -10,7 +10,8 @@ import type { ByteSource } from '../files/byte-source.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { elementCount, float32, fromBytes, type Tensor } from '../tensor/tensor.ts';
 import { findEntry, type MetadataValue, type WeightEntry, type WeightSource } from '../weights/weight-source.ts';
-import { type BlockType, blockTypes } from './gguf-blocks.ts';
+import type { BlockType } from './gguf-block-type.ts';
+import { blockTypes } from './gguf-blocks.ts';
 import { blockValues, storedBits } from './gguf-stored-blocks.ts';
 
 /** Types that are stored as they are, by their number in the format. */

@@ -24,6 +24,7 @@ const dtypeNames = [
   'q5_1',
   'q5_0',
   'q4_K',
+  'iq4_nl',
   'q4_1',
   'q4_0',
   'q3_K',
