@@ -32,7 +32,7 @@ import { renamed } from '../checkpoints/rename.ts';
 import { type GgufType, writeGguf } from '../formats/gguf-write.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { checkFree, writeNewFile } from '../files/write-file-node.ts';
+import { checkFree, writeNewFile, writeNewText } from '../files/write-file-node.ts';
 import { writeTokenizer } from './copy-tokenizer.ts';
 
 export interface WriteOptions {
@@ -96,7 +96,7 @@ export async function writeCompVis(
   if (hasYaml) await checkFree(beside, options.replace);
   await writeWeights(path, compVisWeights(checkpoint), options, metadata);
   if (!hasYaml) return [path];
-  await writeNewFile(beside, [new TextEncoder().encode(text)], { replace: options.replace });
+  await writeNewText(beside, text, { replace: options.replace });
   return [path, beside];
 }
 
@@ -218,5 +218,5 @@ export async function writeDiffusersFolder(
 
 async function json(path: string, document: JsonDocument): Promise<void> {
   await makeFolder(dirname(path));
-  await writeNewFile(path, [new TextEncoder().encode(`${JSON.stringify(document, null, 2)}\n`)]);
+  await writeNewText(path, `${JSON.stringify(document, null, 2)}\n`);
 }

@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { readFileOf, whatIsAt } from '../files/open-node.ts';
-import { writeNewFile } from '../files/write-file-node.ts';
+import { writeNewFile, writeNewText } from '../files/write-file-node.ts';
 import { clipVocabularyFiles } from '../tokenizer/clip-vocabulary-files.ts';
 
 const tokenizerFiles: ReadonlySet<string> = new Set([
@@ -36,7 +36,7 @@ export async function writeTokenizer(
   await makeFolder(folder);
   if (source === undefined || (await whatIsAt(source)) !== 'folder') {
     for (const [name, text] of clipVocabularyFiles(rows, length, padsWithZero))
-      await writeNewFile(join(folder, name), [new TextEncoder().encode(text)]);
+      await writeNewText(join(folder, name), text);
     return [];
   }
   const leftOut: string[] = [];

@@ -68,9 +68,14 @@ export function writeFileAtomic(path: string, chunks: Chunks, options: WriteFile
   return writeNewFile(path, chunks, { replace: true, ...options });
 }
 
+/** Like `writeNewFile`, of a text as UTF-8. */
+export function writeNewText(path: string, text: string, options: WriteFileOptions = {}): Promise<FileIdentity> {
+  return writeNewFile(path, [new TextEncoder().encode(text)], options);
+}
+
 /** Like `writeFileAtomic`, of a text as UTF-8. */
 export function writeText(path: string, text: string, options: WriteFileOptions = {}): Promise<FileIdentity> {
-  return writeFileAtomic(path, [new TextEncoder().encode(text)], options);
+  return writeNewText(path, text, { replace: true, ...options });
 }
 
 /** Throws `file-exists` where a file is written to a name that is taken; to be known before long work. */

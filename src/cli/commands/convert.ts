@@ -156,8 +156,8 @@ async function convertNetwork(
     const document = networkDocument(network.config);
     const documentPath = join(dirname(output), 'config.json');
     if (!document || existsSync(documentPath)) return [output];
-    const { writeNewFile } = await import('../../files/write-file-node.ts');
-    await writeNewFile(documentPath, [new TextEncoder().encode(`${JSON.stringify(document, null, 2)}\n`)]);
+    const { writeNewText } = await import('../../files/write-file-node.ts');
+    await writeNewText(documentPath, `${JSON.stringify(document, null, 2)}\n`);
     return [output, documentPath];
   } finally {
     await source.close();

@@ -42,7 +42,7 @@ async function stats({ context, values, judging, progress }: Task): Promise<void
   const { judgedSamples } = await import('../../evaluation/data-set/judged-samples.ts');
   const { start } = await import('../../evaluation/data-set/blocks.ts');
   const { RunningDataSetStatistics } = await import('../../evaluation/data-set/statistics.ts');
-  const { writeNewFile, checkFree } = await import('../../files/write-file-node.ts');
+  const { checkFree, writeNewText } = await import('../../files/write-file-node.ts');
   const { makeFolder } = await import('../../files/make-folder-node.ts');
   const folder = values.output;
   const isFirst = (judging.ranks?.rank ?? 0) === 0;
@@ -57,10 +57,9 @@ async function stats({ context, values, judging, progress }: Task): Promise<void
   const result = running.result();
   if (folder !== undefined && isFirst) {
     await makeFolder(folder);
-    const encode = (value: string): Uint8Array => new TextEncoder().encode(value);
     const files = [...running.charts()].map(([name, svg]) => [`${name}.svg`, svg] as const);
     for (const [name, content] of [...files, ['stats.json', `${JSON.stringify(result, null, 1)}\n`] as const])
-      await writeNewFile(join(folder, name), [encode(content)], { replace: values.force, signal: context.signal });
+      await writeNewText(join(folder, name), content, { replace: values.force, signal: context.signal });
   }
   context.out.write(values.json ? `${JSON.stringify(result)}\n` : statisticsText(result));
 }

@@ -49,8 +49,8 @@ async function from(
   for (const note of notes) context.err.write(`sd: Note: ${note}.\n`);
   if (output === undefined) context.out.write(`${json}\n`);
   else {
-    const { writeNewFile } = await import('../../files/write-file-node.ts');
-    await writeNewFile(output, [new TextEncoder().encode(`${json}\n`)], { replace: force });
+    const { writeNewText } = await import('../../files/write-file-node.ts');
+    await writeNewText(output, `${json}\n`, { replace: force });
     context.out.write(`${output}\n`);
   }
   return 0;
