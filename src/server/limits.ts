@@ -44,6 +44,12 @@ export const limitTable = {
     'maximum values in a JSON body',
     'They are counted before the body is parsed; A1111 has about 500 options.',
   ),
+  jsonDepth: row(
+    64,
+    undefined,
+    'lists or objects of a JSON body inside each other (400)',
+    'Deeper ones can be parsed, but not written again.',
+  ),
   workflowElements: row(
     500_000,
     undefined,
@@ -73,6 +79,19 @@ export const limitTable = {
     undefined,
     'maximum seconds of one node of a workflow that computes on pictures',
     'The widest blur of a picture of 2048 x 2048.',
+  ),
+  historyBytes: row(
+    32 * mebi,
+    undefined,
+    "bytes of finished workflows in one answer of ComfyUI's history; older ones are left out",
+    'Some hundred of the longest workflows.',
+  ),
+  filesListed: row(10_000, undefined, 'files of a caller in one list', 'More than a person keeps on the page.'),
+  settingsBytes: row(
+    mebi,
+    undefined,
+    "maximum bytes of a caller's settings of ComfyUI's page",
+    'They have a few kilobytes.',
   ),
   requestSeconds: row(
     60,
@@ -129,11 +148,14 @@ export const limitTable = {
     'requests of one caller that are begun at once; further ones wait their turn',
     'A page makes about as many when it opens. Others wait for one of the rest, and not for all.',
   ),
+  formFields: row(64, undefined, 'maximum fields of a form', "OpenAI's longest form has 20."),
+  formFiles: row(16, undefined, 'maximum files of a form', 'As many pictures as OpenAI takes for an edit.'),
+  formFieldBytes: row(mebi, undefined, 'maximum bytes of a field of a form', 'The longest prompts fit many times.'),
   formBoundaries: row(
     200,
     undefined,
     'maximum lines of a form that begin as the boundaries between its parts do (413)',
-    'A form has at most 80 parts, and a picture hardly such a line by chance.',
+    'A form has at most 80 fields and files, and a picture hardly such a line by chance.',
   ),
   requestsPerMinute: row(
     12_000,

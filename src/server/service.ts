@@ -81,6 +81,7 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
       catalog: parts.catalog,
       queue: parts.queue,
       nodes: parts.nodes,
+      limits: parts.limits,
       features: serverFeatures(parts),
       owners: ['local', ...(options.owners ?? [])],
     }),

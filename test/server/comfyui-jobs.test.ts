@@ -5,6 +5,7 @@ import test, { after, before } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { finishedWorkflows, queueJson } from '../../src/server/comfyui/history.ts';
 import type { WorkflowJob } from '../../src/server/job.ts';
+import { defaultLimits } from '../../src/server/limits.ts';
 import type { JobQueue } from '../../src/server/queue/queue.ts';
 import { pocketGraph } from './comfyui-graph.ts';
 import { alice, bob, keys } from './callers.ts';
@@ -134,7 +135,7 @@ test('a history without an end is read to 32 MiB, for one request of a caller at
   const others = setInterval(() => turns++, 1);
   const counted = async (): Promise<number> => {
     let count = 0;
-    for await (const { id } of finishedWorkflows({ queue }, 'x')) count += id.length;
+    for await (const { id } of finishedWorkflows({ queue, limits: defaultLimits }, 'x')) count += id.length;
     return count;
   };
   assert.deepEqual(await Promise.all([counted(), counted()]), [31, 31]);

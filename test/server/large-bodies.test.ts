@@ -27,15 +27,17 @@ async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
   return turns;
 }
 
+const limits = { values: 100, depth: 64 };
+
 test('a body of 16 MB of escapes, with a seed that needs exact reading, holds up nobody', async () => {
   const parser = createJsonParser();
   const large = Buffer.from(`{"image":"${'\\n'.repeat(8_000_000)}","seed":12345678901234567890}`);
   const warm = Buffer.from(`{"a":"${'x'.repeat(2 ** 20)}"}`);
-  await parser.parse(Buffer.from(Uint8Array.from(warm).buffer), 100);
+  await parser.parse(Buffer.from(Uint8Array.from(warm).buffer), limits);
   const body = Buffer.from(Uint8Array.from(large).buffer);
   let value: unknown;
   const turns = await turnsDuring(async () => {
-    value = await parser.parse(body, 100);
+    value = await parser.parse(body, limits);
   });
   assert.deepEqual(Object.keys(value as object), ['image', 'seed']);
   assert.equal((value as { readonly image: string }).image.length, 8_000_000);
@@ -48,18 +50,18 @@ test('a body of 16 MB of escapes, with a seed that needs exact reading, holds up
 test('a large body is refused as a small one is', async () => {
   const parser = createJsonParser();
   const padding = 'x'.repeat(2 ** 20);
-  const refused = (text: string, most: number, status: number, message: RegExp) =>
+  const refused = (text: string, status: number, message: RegExp) =>
     assert.rejects(
-      async () => parser.parse(Buffer.from(Uint8Array.from(Buffer.from(text)).buffer), most),
+      async () => parser.parse(Buffer.from(Uint8Array.from(Buffer.from(text)).buffer), limits),
       (error) => {
         assert.match((error as Error).message, message);
         assert.equal((error as { readonly statusCode?: number }).statusCode, status);
         return true;
       },
     );
-  await refused(`["${padding}"${',1'.repeat(200)}]`, 100, 413, /more than 100 values/);
-  await refused(`${'['.repeat(65)}"${padding}"${']'.repeat(65)}`, 100, 400, /more than 64 deep/);
-  await refused(`{"a":"${padding}"`, 100, 400, /is not JSON/);
+  await refused(`["${padding}"${',1'.repeat(200)}]`, 413, /more than 100 values/);
+  await refused(`${'['.repeat(65)}"${padding}"${']'.repeat(65)}`, 400, /more than 64 deep/);
+  await refused(`{"a":"${padding}"`, 400, /is not JSON/);
   await parser.close();
 });
 

@@ -19,16 +19,11 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 /** A program that reads bodies as the server does; its answer says what it made of them. */
 async function startReader() {
   const app = Fastify({ bodyLimit: defaultLimits.smallBodyBytes });
-  readJsonBodies(app, defaultLimits.bodyElements);
+  readJsonBodies(app, { values: defaultLimits.bodyElements, depth: defaultLimits.jsonDepth });
   await app.register(multipart);
   const schemas = routes.flatMap(({ body }) => (body ? [body] : []));
   app.post('/json', async ({ body }) => schemas.filter((schema) => schema.safeParse(body).success).length);
-  app.post(
-    '/form',
-    async (request) =>
-      (await readForm(request, { bytes: defaultLimits.smallBodyBytes, boundaries: defaultLimits.formBoundaries }))
-        .length,
-  );
+  app.post('/form', async (request) => (await readForm(request, defaultLimits.smallBodyBytes, defaultLimits)).length);
   await app.ready();
   return app;
 }

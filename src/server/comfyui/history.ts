@@ -6,9 +6,6 @@ import type { ServerContext } from '../context.ts';
 import { isWorkflowJob, type WorkflowJob, type WorkflowOutcome } from '../job.ts';
 import { jobIdOf } from './submit-prompt.ts';
 
-/** Characters of one answer, and of the workflows that are read for one; older workflows are left out beyond it. */
-const longestAnswer = 32 * 2 ** 20;
-
 const pageSize = 100;
 
 /** Bytes that are put together before others have their turn. */
@@ -125,13 +122,13 @@ function historyItem(job: WorkflowJob): string {
 }
 
 /**
- * Finished workflows, the newest first, `most` characters of them. What was taken out of the queue before it ran is not among them. Pages are
+ * Finished workflows, the newest first, of `most` characters at most. What was taken out of the queue before it ran is not among them. Pages are
  * read in turn with the requests of others, and for one caller by one request at a time: thousands of large workflows may be kept.
  */
 export async function* finishedWorkflows(
-  { queue }: Pick<ServerContext, 'queue'>,
+  { queue, limits }: Pick<ServerContext, 'queue' | 'limits'>,
   owner: string,
-  most = longestAnswer,
+  most = limits.historyBytes,
 ): AsyncGenerator<WorkflowJob, void, void> {
   const leave = await reading.take(owner);
   try {
@@ -162,7 +159,7 @@ export async function historyJson(context: ServerContext, owner: string, query: 
     if (enough !== undefined && jobs.length >= enough) break;
     const text = historyItem(job);
     size += text.length;
-    if (size > longestAnswer) break;
+    if (size > context.limits.historyBytes) break;
     jobs.push({ at: job.finishedAt ?? 0, text });
   }
   jobs.sort((a, b) => a.at - b.at);

@@ -8,7 +8,7 @@ import type { JobQueue } from '../queue/queue.ts';
 import { createModelNames, type ModelNames } from './model-names.ts';
 import { openDiskFolders, type PictureFolders } from './picture-folders.ts';
 import { SocketHub } from './socket-hub.ts';
-import { UserFiles } from './user-files.ts';
+import { type UserFileLimits, UserFiles } from './user-files.ts';
 import { workflowFilesOf } from './workflow-files.ts';
 
 export interface ComfyService {
@@ -41,6 +41,7 @@ export interface ComfyServiceOptions extends ComfyFilesOptions {
   readonly catalog: ModelCatalog;
   readonly queue: JobQueue;
   readonly nodes: NodeTable;
+  readonly limits: UserFileLimits;
   /** What the server tells its clients that it can do. */
   readonly features: Readonly<Record<string, unknown>>;
   /** Callers whose workflows may wait from before. */
@@ -72,7 +73,7 @@ export async function openComfyService(options: ComfyServiceOptions): Promise<Co
   const hub = new SocketHub(queue, features);
   let number = await restore(hub, options);
   return {
-    users: new UserFiles(join(root, 'user')),
+    users: new UserFiles(join(root, 'user'), options.limits),
     folders: openDiskFolders(root),
     models: createModelNames(models),
     nodes,

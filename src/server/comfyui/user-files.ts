@@ -7,6 +7,7 @@ import { fileError } from '../../files/file-error-node.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { openRegular, readFileOf, readTextIfThere } from '../../files/open-node.ts';
 import { takeName, writeNewFile } from '../../files/write-file-node.ts';
+import type { Limits } from '../limits.ts';
 import { callerFolder } from './folder-path.ts';
 
 export interface UserFile {
@@ -19,10 +20,12 @@ export interface UserFile {
   readonly created: number;
 }
 
-/** Files of one listing, folders in folders, and bytes of the settings. */
-const most = { files: 10_000, depth: 8, settings: 2 ** 20 };
+/** Folders in folders of one list. */
+const deepest = 8;
 
 const settingsFile = 'comfy.settings.json';
+
+export type UserFileLimits = Pick<Limits, 'filesListed' | 'settingsBytes'>;
 
 /** All paths come from `pathInside`. */
 export class UserFiles {
@@ -30,9 +33,12 @@ export class UserFiles {
   /** The last change of each caller's settings. */
   readonly #changing = new Map<string, Promise<void>>();
 
+  readonly #limits: UserFileLimits;
+
   /** `root`: the folder of all callers. */
-  constructor(root: string) {
+  constructor(root: string, limits: UserFileLimits) {
     this.#root = root;
+    this.#limits = limits;
   }
 
   #folder(owner: string): string {
@@ -61,11 +67,11 @@ export class UserFiles {
     const walk = async (inside: string, depth: number): Promise<void> => {
       const entries = await readdir(join(root, inside), { withFileTypes: true }).catch(() => []);
       for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-        if (entry.name.startsWith('.') || found.length >= most.files) continue;
+        if (entry.name.startsWith('.') || found.length >= this.#limits.filesListed) continue;
         const path = inside === '' ? entry.name : `${inside}/${entry.name}`;
         if (entry.isDirectory()) {
           if (folders) found.push(await noteOf(root, path, true));
-          if (recurse && depth < most.depth) await walk(path, depth + 1);
+          if (recurse && depth < deepest) await walk(path, depth + 1);
         } else if (entry.isFile()) found.push(await noteOf(root, path, false));
       }
     };
@@ -151,7 +157,7 @@ export class UserFiles {
     }
   }
 
-  /** Changes of one caller are made one after another, so that none is lost. Throws `too-large` beyond a megabyte. */
+  /** Changes of one caller are made one after another, so that none is lost. Throws `too-large`. */
   async changeSettings(owner: string, changes: Readonly<Record<string, unknown>>): Promise<void> {
     const before = this.#changing.get(owner) ?? Promise.resolve();
     const change = before
@@ -159,10 +165,10 @@ export class UserFiles {
       .then(async () => {
         const settings = { ...(await this.#settings(owner)), ...changes };
         const bytes = new TextEncoder().encode(JSON.stringify(settings, null, 4));
-        if (bytes.length > most.settings)
+        if (bytes.length > this.#limits.settingsBytes)
           throw new StableDiffusionError(
             'too-large',
-            `The settings would have ${bytes.length} bytes, and at most ${most.settings} are kept.`,
+            `The settings would have ${bytes.length} bytes, and at most ${this.#limits.settingsBytes} are kept.`,
           );
         await this.write(owner, settingsFile, bytes, true);
       });

@@ -99,7 +99,7 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, do
       if (!route.open) await doors.pace.begin(admitted.owner, admitted.ticket.underWay);
       const given =
         route.form && request.isMultipart()
-          ? route.form(await readForm(request, { bytes: bodyLimit, boundaries: context.limits.formBoundaries }))
+          ? route.form(await readForm(request, bodyLimit, context.limits))
           : request.body;
       const checked = {
         body: checkPart('body', route.body, given),
@@ -182,7 +182,7 @@ export async function addRoutes(app: FastifyInstance, options: RouteOptions): Pr
   const ownerOf = ownerReader(context, keys, authenticate);
   await addSafeguards(app, { limits, corsOrigins, hasKeys: keys.length > 0 || authenticate !== undefined, ownerOf });
   logRequests(app, context, logReads);
-  readJsonBodies(app, limits.bodyElements);
+  readJsonBodies(app, { values: limits.bodyElements, depth: limits.jsonDepth });
   await app.register(multipart);
   const guarded = guardKeys(app, limits);
   const doors: Doors = {

@@ -2,6 +2,7 @@
 
 import type { FastifyRequest } from 'fastify';
 import { StableDiffusionError } from '../../errors.ts';
+import type { Limits } from '../limits.ts';
 import { createBlock } from './read-body.ts';
 import type { FormPart } from './route.ts';
 
@@ -26,7 +27,13 @@ function countBoundaries({ raw }: FastifyRequest, most: number): void {
 /** Throws `too-large`, `invalid-argument`. */
 export async function readForm(
   request: FastifyRequest,
-  { bytes: maxBytes, boundaries }: { readonly bytes: number; readonly boundaries: number },
+  maxBytes: number,
+  {
+    formBoundaries,
+    formFields: fields,
+    formFiles: files,
+    formFieldBytes: fieldSize,
+  }: Pick<Limits, 'formBoundaries' | 'formFields' | 'formFiles' | 'formFieldBytes'>,
 ): Promise<readonly FormPart[]> {
   const parts: FormPart[] = [];
   let size = 0;
@@ -35,11 +42,11 @@ export async function readForm(
     if (size > maxBytes)
       throw new StableDiffusionError('too-large', `The form has more than the ${maxBytes} bytes allowed.`);
   };
-  countBoundaries(request, boundaries);
+  countBoundaries(request, formBoundaries);
   try {
     // Longer fields arrive cut.
     for await (const part of request.parts({
-      limits: { fileSize: maxBytes, fieldSize: 2 ** 20, fields: 64, files: 16, parts: 80, headerPairs: 50 },
+      limits: { fileSize: maxBytes, fieldSize, fields, files, parts: fields + files, headerPairs: 50 },
     })) {
       // The library's type omits that a part may lack a name.
       if (typeof (part.fieldname as unknown) !== 'string')
@@ -62,7 +69,7 @@ export async function readForm(
         if (part.valueTruncated || part.fieldnameTruncated)
           throw new StableDiffusionError(
             'too-large',
-            'A field of the form is longer than a megabyte, or its name than 100 bytes.',
+            `A field of the form is longer than ${fieldSize} bytes, or its name than 100.`,
           );
         const text = String(part.value ?? '');
         add(text.length);

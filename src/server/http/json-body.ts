@@ -3,13 +3,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { createJsonParser } from './json-thread.ts';
+import type { JsonLimits } from './parse-json.ts';
 import { readBody } from './read-body.ts';
 
 /** Bytes of a body of another type that are kept, for the error. */
 const longestText = 65_536;
 
-/** `mostValues`: values in one body, counted before it is parsed. */
-export function readJsonBodies(app: FastifyInstance, mostValues: number): void {
+export function readJsonBodies(app: FastifyInstance, limits: JsonLimits): void {
   const parser = createJsonParser();
   app.addHook('onClose', () => parser.close());
   const add = (type: string | RegExp, parse: (body: Buffer, named: boolean) => unknown): void => {
@@ -20,7 +20,7 @@ export function readJsonBodies(app: FastifyInstance, mostValues: number): void {
       return parse(body, request.headers['content-type'] !== undefined);
     });
   };
-  const json = (body: Buffer): unknown => parser.parse(body, mostValues);
+  const json = (body: Buffer): unknown => parser.parse(body, limits);
   app.removeContentTypeParser(['application/json', 'text/plain']);
   add('application/json', json);
   add(/^application\/[\w.-]+\+json\b/, json);

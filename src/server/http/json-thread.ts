@@ -4,12 +4,12 @@
  */
 
 import { Worker } from 'node:worker_threads';
-import { parseJson, refusal } from './parse-json.ts';
+import { type JsonLimits, parseJson, refusal } from './parse-json.ts';
 
 export interface JsonTask {
   readonly id: number;
   readonly bytes: Uint8Array;
-  readonly mostValues: number;
+  readonly limits: JsonLimits;
 }
 export type JsonAnswer =
   | { readonly id: number; readonly value: unknown }
@@ -17,7 +17,7 @@ export type JsonAnswer =
 
 export interface JsonParser {
   /** The value. The body's bytes are not to be used afterwards. Throws a `refusal`. */
-  parse(body: Buffer, mostValues: number): unknown;
+  parse(body: Buffer, limits: JsonLimits): unknown;
   close(): Promise<void>;
 }
 
@@ -57,13 +57,13 @@ export function createJsonParser(): JsonParser {
     return started;
   };
   return {
-    parse(body, mostValues) {
-      if (body.length < large) return parseJson(body, mostValues);
+    parse(body, limits) {
+      if (body.length < large) return parseJson(body, limits);
       worker ??= start();
       worker.ref();
       const id = next++;
       const bytes = new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
-      worker.postMessage({ id, bytes, mostValues } satisfies JsonTask, [body.buffer as ArrayBuffer]);
+      worker.postMessage({ id, bytes, limits } satisfies JsonTask, [body.buffer as ArrayBuffer]);
       return new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
     },
     async close() {

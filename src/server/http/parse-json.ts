@@ -4,11 +4,15 @@ import { decodeText } from '../../files/text-encoding.ts';
 import { type ExactJson, parseExactJson } from '../../formats/exact-json.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
 
-/** Maximum nesting depth of lists and objects. Deeper ones can be parsed but not serialised: `JSON.stringify` recurses. */
-const deepest = 64;
+export interface JsonLimits {
+  /** Values in one body, counted before it is parsed. */
+  readonly values: number;
+  /** Lists and objects inside each other. Deeper ones can be parsed but not serialised: `JSON.stringify` recurses. */
+  readonly depth: number;
+}
 
 /** True if a value is nested deeper; computed without recursion. */
-function isTooDeep(value: unknown): boolean {
+function isTooDeep(value: unknown, deepest: number): boolean {
   const open: { readonly value: object; readonly depth: number }[] = [];
   const add = (inner: unknown, depth: number): void => {
     if (typeof inner === 'object' && inner !== null) open.push({ value: inner, depth });
@@ -46,9 +50,9 @@ function exactly(text: string, value: unknown): unknown {
 }
 
 /** A body without content is none: clients post `interrupt` with a JSON content type and nothing in it. Throws a `refusal`. */
-export function parseJson(body: Buffer, mostValues: number): unknown {
-  if (hasMoreValues(body, mostValues))
-    throw refusal(`The body has more than ${mostValues} values. Only lists that no route reads are so long.`, 413);
+export function parseJson(body: Buffer, { values, depth }: JsonLimits): unknown {
+  if (hasMoreValues(body, values))
+    throw refusal(`The body has more than ${values} values. Only lists that no route reads are so long.`, 413);
   // As Python's JSON: UTF-8 with or without its mark, UTF-16 with it, and no guess at what else it may be.
   const text = decodeText(body);
   if (text === undefined) throw refusal('The body is not UTF-8.');
@@ -59,6 +63,6 @@ export function parseJson(body: Buffer, mostValues: number): unknown {
   } catch (cause) {
     throw refusal(`The body is not JSON: ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`);
   }
-  if (isTooDeep(value)) throw refusal(`The body has lists or objects more than ${deepest} deep in each other.`);
+  if (isTooDeep(value, depth)) throw refusal(`The body has lists or objects more than ${depth} deep in each other.`);
   return large.test(text) ? exactly(text, value) : value;
 }
