@@ -13,7 +13,7 @@ import { dirname, join, relative, sep } from 'node:path';
 const layers: readonly (readonly string[])[] = [
   ['cli', 'server'],
   ['workflow', 'worker'],
-  ['pipelines', 'training', 'evaluation', 'upscaling', 'preprocessors'],
+  ['pipelines', 'training', 'evaluation', 'upscaling', 'preprocessors', 'describing'],
   ['generation'],
   ['model'],
   ['conditioning'],
@@ -51,6 +51,8 @@ const within: Readonly<Record<string, readonly string[]>> = {
   evaluation: ['pipelines', 'training'],
   // A network that finds faces runs as the networks of preprocessors do.
   upscaling: ['preprocessors'],
+  // Words are compared with pictures by the CLIP of the CLIP score.
+  describing: ['evaluation', 'preprocessors'],
 };
 
 /** Packages that only exist in Node; importing one makes a file platform-specific. */

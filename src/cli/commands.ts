@@ -69,6 +69,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/preprocess.ts')).preprocess,
   },
   {
+    name: 'interrogate',
+    summary: 'describe pictures in words',
+    load: async () => (await import('./commands/interrogate.ts')).interrogateCommand,
+  },
+  {
     name: 'pull',
     summary: 'download a model by its name',
     load: async () => (await import('./commands/pull.ts')).pull,

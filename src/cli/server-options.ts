@@ -42,10 +42,15 @@ export const workOptions = {
   annotators: list(
     ['--annotators'],
     'DIR',
-    "folder of preprocessors' networks and CLIP image encoders, for controls; can be repeated",
+    "folder of preprocessors' networks and CLIP image encoders, for controls, and of networks that restore faces or describe pictures; can be repeated",
     (given) => given,
   ),
   styles: text(['--styles'], 'FILE', "A1111's styles.csv, for prompts (default: that of --a1111)"),
+  words: text(
+    ['--words'],
+    'DIR',
+    'folder of NAME.txt with a word on each line, of which those that fit a picture follow its caption (default: interrogate in --a1111)',
+  ),
   wildcards: text(
     ['--wildcards'],
     'DIR',
@@ -151,6 +156,7 @@ export function workOptionsOf(
     model: values.model ?? model,
     ...modelFolders(values),
     stylesFile: ofA1111(values.styles, values, 'styles.csv'),
+    wordsFolder: ofA1111(values.words, values, 'interrogate'),
     wildcardsFolder: ofA1111(values.wildcards, values, 'extensions/sd-dynamic-prompts/wildcards'),
     dataFolder: values.data ?? dataFolder(environment),
     ...(values.s3 === undefined ? {} : { s3: { address: values.s3, endpoint: values.s3Endpoint } }),
@@ -193,7 +199,7 @@ const trees = {
 const controlTrees = {
   a1111: {
     controls: ['models/ControlNet', 'extensions/sd-webui-controlnet/models'],
-    annotators: ['extensions/sd-webui-controlnet/annotator/downloads'],
+    annotators: ['extensions/sd-webui-controlnet/annotator/downloads', 'models/BLIP', 'models/torch_deepdanbooru'],
   },
   comfyui: {
     controls: ['models/controlnet', 'models/ipadapter', 'models/style_models'],

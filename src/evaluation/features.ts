@@ -30,6 +30,8 @@ export interface PictureFeatures {
 
 export interface FeaturesNetwork extends AsyncDisposable {
   readonly kind: 'inception' | 'clip';
+  /** Of a CLIP: pixels of the square that it takes. A picture of that size goes in as it is. */
+  readonly side?: number;
   /** Features of pictures of any size, computed a few at a time. */
   pictures(images: readonly Image[], signal?: AbortSignal): Promise<PictureFeatures>;
   /** CLIP's text embeddings, [n, d] like those of pictures; undefined if the network has no text encoder. */
@@ -43,6 +45,7 @@ interface Part {
 
 interface Parts {
   readonly kind: FeaturesNetwork['kind'];
+  readonly side?: number;
   readonly picture: Part & {
     readonly input: (images: readonly Image[]) => Record<string, Tensor>;
     readonly features: string;
@@ -90,6 +93,7 @@ function transformersClip(source: WeightSource): Parts {
     text ? { input_ids: tokens(captions, text.max_position_embeddings, text.vocab_size, 'end') } : {};
   return {
     kind: 'clip',
+    side: vision.image_size,
     picture: {
       graph: traceClipVision(vision, { outputs: ['image_embeds'] }),
       weights: canonicalWeights(source, vision).source,
@@ -115,6 +119,7 @@ function openAiClip(source: WeightSource): Parts {
   const { source: weights } = canonicalWeights(source, config);
   return {
     kind: 'clip',
+    side: config.image_resolution,
     picture: {
       graph: traceOpenAiClipImage(config),
       weights,
@@ -136,6 +141,20 @@ const kinds: readonly (readonly [name: string, open: (source: WeightSource) => P
   ['vision_model.embeddings.patch_embedding.weight', transformersClip],
   ['visual.conv1.weight', openAiClip],
 ];
+
+/** Whether a file is a CLIP with both its encoders, which compares words with pictures. */
+export function isWordRanker({ entries }: Pick<WeightSource, 'entries'>): boolean {
+  const both = (...names: readonly string[]): boolean => names.every((name) => entries.has(name));
+  return (
+    both('visual.conv1.weight', 'visual.proj', 'token_embedding.weight', 'text_projection') ||
+    both(
+      'vision_model.embeddings.patch_embedding.weight',
+      'visual_projection.weight',
+      'text_model.embeddings.token_embedding.weight',
+      'text_projection.weight',
+    )
+  );
+}
 
 /** Pictures or captions that go through a network at once. */
 const batch = 16;
@@ -184,6 +203,7 @@ export function featuresNetwork(engine: Engine, weights: WeightSource): Features
   const { picture, text } = parts;
   return {
     kind: parts.kind,
+    ...(parts.side === undefined ? {} : { side: parts.side }),
     async pictures(images, signal) {
       const results = await run(picture, images, picture.input, signal);
       const hasLogits = picture.graph.outputs.some(({ name }) => name === 'logits');

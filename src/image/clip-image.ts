@@ -28,10 +28,17 @@ export function clipSquare(image: Image, size: number): Image<3> {
 /** float32 [n, 3, size, size], normalised. */
 export function clipImageTensor(images: readonly Image[], options: ClipImageOptions = {}): Tensor<'float32'> {
   const { size = 224 } = options;
+  return clipTensor(
+    images.map((image) => clipSquare(image, size)),
+    size,
+  );
+}
+
+/** Squares of one size → float32 [n, 3, size, size], with CLIP's mean and deviation. */
+export function clipTensor(squares: readonly Image<3>[], size: number): Tensor<'float32'> {
   const plane = size * size;
-  const out = new Float32Array(images.length * 3 * plane);
-  for (const [n, image] of images.entries()) {
-    const square = clipSquare(image, size);
+  const out = new Float32Array(squares.length * 3 * plane);
+  for (const [n, square] of squares.entries()) {
     for (let c = 0; c < 3; c++) {
       // Scaled by 1/255 in double precision; then, in single, subtract the mean, then divide.
       const mean = Math.fround(clipImageMean[c] as number);
@@ -43,5 +50,5 @@ export function clipImageTensor(images: readonly Image[], options: ClipImageOpti
       for (let i = 0; i < plane; i++) out[(n * 3 + c) * plane + i] = table[square.data[3 * i + c] as number] as number;
     }
   }
-  return tensor('float32', [images.length, 3, size, size], out);
+  return tensor('float32', [squares.length, 3, size, size], out);
 }

@@ -6,9 +6,9 @@ import { fixedSize } from './fixed-size.ts';
 import { toTokens } from './tokens.ts';
 
 /** x [b, c, side, side], weight [width, c, patch, patch], classToken [width] → [b, 1 + (side / patch)², width], without positions. */
-export function visionTokens(x: Sym, weight: Sym, classToken: Sym): Sym {
+export function visionTokens(x: Sym, weight: Sym, classToken: Sym, bias?: Sym): Sym {
   const [b = 1] = x.shape;
   const width = fixedSize(classToken, 0);
-  const patches = toTokens(conv2d(x, weight, undefined, { stride: fixedSize(weight, 2) }));
+  const patches = toTokens(conv2d(x, weight, bias, { stride: fixedSize(weight, 2) }));
   return concat([expand(reshape(classToken, [1, 1, width]), [b, 1, width]), patches], 1);
 }

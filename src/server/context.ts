@@ -5,6 +5,7 @@ import type { StorageQuota } from './admission/storage-quota.ts';
 import type { ComfyService } from './comfyui/service.ts';
 import type { JobWatch } from './job-watch.ts';
 import type { Limits } from './limits.ts';
+import type { Category } from '../describing/categories.ts';
 import type { Metrics } from './metrics.ts';
 import type { Wildcards } from '../prompt/dynamic-prompt.ts';
 import type { AdapterCatalog } from './models/adapter-catalog.ts';
@@ -46,6 +47,8 @@ export interface ServerContext {
   readonly controlPool: ControlPool;
   /** A1111's styles. */
   readonly styles: readonly PromptStyle[];
+  /** Lists of words of which those that fit follow a caption. */
+  readonly wordLists: readonly Category[];
   /** Lines of files for dynamic prompts. */
   readonly wildcards: Wildcards | undefined;
   readonly models: ModelPool;

@@ -3,6 +3,7 @@
 import { randomInt } from 'node:crypto';
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openCategories } from '../describing/open-node.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { programName } from '../generation/record.ts';
 import { createStorageQuota } from './admission/storage-quota.ts';
@@ -86,6 +87,7 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
       owners: ['local', ...(options.owners ?? [])],
     }),
     styles: await readStyles(options.stylesFile),
+    wordLists: options.wordsFolder === undefined ? [] : await openCategories(options.wordsFolder),
     wildcards: options.wildcardsFolder === undefined ? undefined : await openWildcards(options.wildcardsFolder),
     quota: createStorageQuota(parts.limits.storedBytesPerCaller, Date.now),
     options: await openOptionsStore(join(options.dataFolder, 'options.json'), (file) =>

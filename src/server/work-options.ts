@@ -25,9 +25,11 @@ export interface WorkOptions {
   readonly stylesFile?: string | undefined;
   /** Folder of text files for dynamic prompts. */
   readonly wildcardsFolder?: string | undefined;
+  /** Folder of lists of words for A1111's `interrogate`. */
+  readonly wordsFolder?: string | undefined;
   /** Folders of ControlNets, T2I-Adapters and IP-Adapters. */
   readonly controlFolders?: readonly string[] | undefined;
-  /** Folders of preprocessors' networks and of image encoders, for controls. */
+  /** Folders of preprocessors' networks and of image encoders, for controls; of those that restore faces or describe pictures. */
   readonly annotatorFolders?: readonly string[] | undefined;
   /** ComfyUI's folder `models`: what workflows may use beside the models, LoRAs and embeddings above. */
   readonly comfyuiModels?: string | undefined;

@@ -12,6 +12,7 @@ const purposes: Readonly<Record<string, string>> = {
   workflow: 'graphs of nodes over the pipelines',
   upscaling: 'enlarging pictures with ESRGAN and its kind',
   preprocessors: 'maps of pictures for control networks: edges, lines, depth, poses',
+  describing: 'words for pictures: captions, tags, words of lists that fit',
   worker: 'running pipelines in a web worker',
   pipelines: 'a whole run: text to image, image to image, inpainting',
   training: 'training loop, losses, data sets',

@@ -17,8 +17,8 @@ import {
 } from '../../config/network-config.ts';
 import { axis, countOf, type Entries, type Inferred, inferred, shapeOf, unknown } from './shapes.ts';
 
-/** Heads of a CLIP tower: one per 64 channels; narrower towers than 128 are taken to have 4 heads where that divides, else 1. */
-function headsFor(width: number, assumed: string[]): number {
+/** Heads of a tower: one per 64 channels; narrower towers than 128 are taken to have 4 heads where that divides, else 1. */
+export function headsFor(width: number, assumed: string[]): number {
   const heads = width % 64 === 0 && width >= 128 ? width / 64 : width % 4 === 0 ? 4 : 1;
   assumed.push(`num_attention_heads ${heads}`);
   return heads;

@@ -6,7 +6,10 @@ import { openWeightsAt } from '../../formats/open-weights-node.ts';
 import { detectAnnotator } from '../../models/annotators/index.ts';
 import { detectFaceNetwork } from '../../models/faces/index.ts';
 import { takesHiddenStates } from '../../models/ip-adapter.ts';
+import { detectDescriber } from '../../models/describers/index.ts';
+import { isWordRanker } from '../../evaluation/features.ts';
 import { faceKind } from './face-networks.ts';
+import { describerKind, wordRankerKind } from './describers.ts';
 
 export interface ControlFileFacts {
   readonly kind: ControlConfig['kind'];
@@ -18,7 +21,7 @@ export interface ControlFileFacts {
   readonly takesFace: boolean;
 }
 
-/** A preprocessor's network, one for faces, or an image encoder. */
+/** A preprocessor's network, one for faces or for words, or an image encoder. */
 export interface HelperFacts {
   readonly kind: string;
   /** Of an image encoder: the widths of its outputs, and pixels of the square that it takes. */
@@ -56,6 +59,9 @@ export async function helperFacts(path: string): Promise<HelperFacts | undefined
     if (annotator) return { kind: annotator.kind };
     const face = detectFaceNetwork(source);
     if (face) return { kind: faceKind(face) };
+    const describer = detectDescriber(source);
+    if (describer) return { kind: describerKind(describer) };
+    if (isWordRanker(source)) return { kind: wordRankerKind };
     const { config } = detectNetwork(source);
     if (config.kind !== 'clip_vision') return undefined;
     const { projection_dim, with_projection, hidden_size, image_size } = config;

@@ -39,6 +39,13 @@ export interface ControlPool {
     caller: ControlCaller,
     work: (restorer: FaceRestorer) => Promise<T>,
   ): Promise<T>;
+  /** The same with what `open` opens of the server's networks, kept under `key`. */
+  withNetwork<H extends AsyncDisposable, T>(
+    key: string,
+    open: (engine: Engine, pathOf: (kind: string) => string) => Promise<H>,
+    caller: ControlCaller,
+    work: (network: H) => Promise<T>,
+  ): Promise<T>;
   /** Closes what is open for a model, before the model is. */
   release(model: Model): Promise<void>;
   close(): Promise<void>;
@@ -105,11 +112,12 @@ export function createControlPool({
 }): ControlPool {
   const kept = createKeptControls({ limit: keptBytes });
   const helpers = helperKeeper();
-  const sourceOf = async (kind: string): Promise<WeightSource> => {
+  const pathOf = (kind: string): string => {
     const path = controls.annotatorPath(kind);
     if (path === undefined) throw new StableDiffusionError('not-found', `The server has no network ${kind}.`);
-    return openWeightsAt(path);
+    return path;
   };
+  const sourceOf = async (kind: string): Promise<WeightSource> => openWeightsAt(pathOf(kind));
   const encoderOf = async (title: string): Promise<ControlEncoder | undefined> => {
     if (title === noControlModel) return undefined;
     const facts = await controls.facts(controls.find(title));
@@ -136,6 +144,7 @@ export function createControlPool({
         });
       return helpers.run(`faces ${title} ${parses}`, open, caller, work);
     },
+    withNetwork: (key, open, caller, work) => helpers.run(key, () => open(engine, pathOf), caller, work),
     release: (model) => kept.release(model),
     async close() {
       await helpers.close();

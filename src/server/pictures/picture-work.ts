@@ -8,7 +8,9 @@ import { decodeFrames } from '../../image/codec/frames-node.ts';
 import { inspectImageFile } from '../../image/codec/image-file.ts';
 import { type Enlargement, enlarge } from '../../image/enlarge.ts';
 import { resize } from '../../image/resize.ts';
-import { alphaOf, createImage, flatten, type Image } from '../../image/image.ts';
+import { clipSquare } from '../../image/clip-image.ts';
+import { fitImage } from '../../image/fit-image.ts';
+import { alphaOf, createImage, flatten, type Image, toRgb } from '../../image/image.ts';
 import { readImageMetadata } from '../../image/metadata/image-metadata.ts';
 import { writePngText } from '../../image/metadata/png-text.ts';
 import { parseInfotext } from '../../image/metadata/infotext.ts';
@@ -71,6 +73,11 @@ export interface PictureWorks {
   readonly map: readonly [
     given: { readonly bytes: Uint8Array; readonly mask: Uint8Array | undefined; readonly fields: ControlFields },
     made: { readonly png: Uint8Array } | { readonly picture: Image },
+  ];
+  /** The picture as a network looks at it: a square of `side` pixels, without transparency. */
+  readonly square: readonly [
+    given: { readonly bytes: Uint8Array; readonly fit: 'stretch' | 'fill' | 'centre'; readonly side: number },
+    made: Image<3>,
   ];
   /** Pictures for an image encoder that takes squares of `side` pixels. */
   readonly reference: readonly [
@@ -193,6 +200,11 @@ export const pictureWorks: {
   async map({ bytes, mask, fields }, limits) {
     const { detectedMap } = await import('./control-work.ts');
     return detectedMap(await decode(bytes, limits), mask && (await decode(mask, limits)), fields);
+  },
+  async square({ bytes, fit, side }, limits) {
+    const image = toRgb(await decode(bytes, limits));
+    if (fit === 'centre') return clipSquare(image, side);
+    return fit === 'fill' ? fitImage(image, side, side, 'fill') : resize(image, side, side, 'bicubic');
   },
   async reference({ pictures, region, side, request }, limits) {
     const { prepareReference } = await import('./control-work.ts');

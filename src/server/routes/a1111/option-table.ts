@@ -1,6 +1,7 @@
 /** The options of A1111 that clients read and write. Those with an effect here are read by generation.ts; others are kept and given back. */
 
 import * as z from 'zod';
+import { captionDefaults } from '../../../describing/caption.ts';
 import type { ServerContext } from '../../context.ts';
 import type { OptionValue } from '../../options-store.ts';
 import { boolean, float, floatWithin, integer, list, text } from './pydantic.ts';
@@ -13,6 +14,10 @@ interface OptionRow {
 
 const flag = (value: boolean): OptionRow => ({ schema: boolean(), value });
 const whole = (value: number): OptionRow => ({ schema: integer(), value });
+const counted = (least: number, most: number, value: number): OptionRow => ({
+  schema: integer().pipe(z.number().min(least).max(most).nullable()),
+  value,
+});
 const number = (value: number): OptionRow => ({ schema: float(), value });
 const within = (least: number, most: number, value: number): OptionRow => ({ schema: floatWithin(least, most), value });
 /** They are kept: none is so long that many would fill the memory. */
@@ -69,7 +74,17 @@ export const optionTable: Readonly<Record<string, OptionRow>> = {
   face_restoration: flag(false),
   face_restoration_model: words('CodeFormer'),
   code_former_weight: number(0.5),
-  interrogate_clip_num_beams: whole(1),
+  interrogate_clip_num_beams: counted(1, 24, captionDefaults.beams),
+  interrogate_clip_min_length: counted(1, 128, captionDefaults.shortest),
+  interrogate_clip_max_length: counted(1, 256, captionDefaults.longest),
+  interrogate_clip_dict_limit: whole(1500),
+  interrogate_clip_skip_categories: several([]),
+  interrogate_return_ranks: flag(false),
+  interrogate_deepbooru_score_threshold: number(0.5),
+  deepbooru_sort_alpha: flag(true),
+  deepbooru_use_spaces: flag(true),
+  deepbooru_escape: flag(true),
+  deepbooru_filter_tags: words(''),
   enable_batch_seeds: flag(true),
   comma_padding_backtrack: whole(20),
   emphasis: words('Original'),
