@@ -17,11 +17,18 @@ export type ExactJson =
 export type ExactObject = { readonly [key: string]: ExactJson };
 
 const orders = new WeakMap<object, readonly string[]>();
-const floats = new WeakMap<object, ReadonlySet<string>>();
+type Keys = string | number;
+/** Keys of an object, places of a list; a set once somebody asked. */
+const floats = new WeakMap<object, readonly Keys[] | ReadonlySet<Keys>>();
 
-/** Whether a whole number of an object or list was written as a float: `2.0`, `1e3`. */
-export const isWrittenFloat = (holder: object, key: string | number): boolean =>
-  floats.get(holder)?.has(String(key)) ?? false;
+/** Whether a whole number of an object (by its key) or list (by its place) was written as a float: `2.0`, `1e3`. */
+export function isWrittenFloat(holder: object, key: Keys): boolean {
+  const found = floats.get(holder);
+  if (!found) return false;
+  const set = found instanceof Set ? found : new Set<Keys>(found);
+  floats.set(holder, set);
+  return set.has(key);
+}
 
 /** The keys of an object in the order of its text. */
 export function orderedKeys(object: object): readonly string[] {
@@ -61,12 +68,20 @@ interface Reading extends ParseOptions {
 }
 
 const isDigit = (character: string): boolean => character >= '0' && character <= '9';
+const minus = 0x2d;
+
+/** Whether the text of a number has neither fraction nor exponent. */
+function isWhole(digits: string): boolean {
+  for (let at = digits.charCodeAt(0) === minus ? 1 : 0; at < digits.length; at++)
+    if (!isDigit(digits.charAt(at))) return false;
+  return true;
+}
 
 /** Longer whole numbers are rounded; Python reads none that are longer. */
 const mostDigits = 4300;
 
-function noted<T extends object>(holder: T, written: readonly string[], reading: Reading): T {
-  if (written.length > 0) floats.set(holder, new Set(written));
+function noted<T extends object>(holder: T, written: readonly Keys[], reading: Reading): T {
+  if (written.length > 0) floats.set(holder, written);
   reading.wasFloat = false;
   return holder;
 }
@@ -92,10 +107,10 @@ function readValue(cursor: JsonCursor, reading: Reading): ExactJson {
   }
   if (next === '[') {
     const list: ExactJson[] = [];
-    const written: string[] = [];
+    const written: number[] = [];
     cursor.array(() => {
       const value = readValue(cursor, reading);
-      if (reading.wasFloat) written.push(String(list.length));
+      if (reading.wasFloat) written.push(list.length);
       list.push(value);
     });
     return noted(list, written, reading);
@@ -111,8 +126,7 @@ function readValue(cursor: JsonCursor, reading: Reading): ExactJson {
   }
   const digits = cursor.number();
   const number = Number(digits);
-  if (/^-?[0-9]+$/.test(digits))
-    return Number.isSafeInteger(number) || digits.length > mostDigits ? number + 0 : BigInt(digits);
+  if (isWhole(digits)) return Number.isSafeInteger(number) || digits.length > mostDigits ? number + 0 : BigInt(digits);
   reading.wasFloat = Number.isInteger(number);
   return number;
 }
@@ -143,18 +157,30 @@ const escapeUnicode = (text: string): string =>
   text.replace(/[\u007f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** Prints a value with its whole numbers exact and its keys in their order. */
-export function printExactJson(value: unknown, options: PrintOptions = {}, path: readonly string[] = []): string {
+export function printExactJson(value: unknown, options: PrintOptions = {}): string {
+  return printed(value, options, []);
+}
+
+/** `path`: of the value; the same list at every depth. */
+function printed(value: unknown, options: PrintOptions, path: string[]): string {
   const python = options.like === 'python';
   const [comma, colon] = python ? [', ', ': '] : [',', ':'];
   if (typeof value === 'bigint') return value.toString();
   if (typeof value === 'number' && (python || (options.keepsNaN && !Number.isFinite(value))))
     return pythonNumber(value, options.isFloat?.(path) ?? false);
   if (typeof value === 'string') return python ? escapeUnicode(JSON.stringify(value)) : JSON.stringify(value);
-  if (Array.isArray(value))
-    return `[${value.map((one, i) => printExactJson(one, options, [...path, String(i)])).join(comma)}]`;
+  const within = (key: string, one: unknown): string => {
+    path.push(key);
+    const text = printed(one, options, path);
+    path.pop();
+    return text;
+  };
+  if (Array.isArray(value)) return `[${value.map((one, i) => within(String(i), one)).join(comma)}]`;
   if (!isExactObject(value)) return JSON.stringify(value) ?? 'null';
-  const members = orderedKeys(value).filter((key) => value[key] !== undefined);
-  return `{${members.map((key) => `${printExactJson(key, options)}${colon}${printExactJson(value[key], options, [...path, key])}`).join(comma)}}`;
+  const members: string[] = [];
+  for (const key of orderedKeys(value))
+    if (value[key] !== undefined) members.push(`${printed(key, options, path)}${colon}${within(key, value[key])}`);
+  return `{${members.join(comma)}}`;
 }
 
 /** A number as Python prints it: `1.0`, `1e-07`, `1e+16`. */

@@ -56,6 +56,12 @@ export const limitTable = {
     'maximum values in a workflow, counted before it is parsed',
     'Ten thousand nodes, with what a page keeps of their places.',
   ),
+  workflowNames: row(
+    30_000,
+    undefined,
+    'maximum different names in a workflow: ids of nodes, names of inputs and of what a page keeps',
+    'Ten thousand nodes, and what a page keeps for each of them twice.',
+  ),
   workflowBytes: row(
     4 * mebi,
     undefined,

@@ -23,6 +23,7 @@ import type { NameLists } from './input-spec.ts';
 import { filesIn, type ListedFile } from './list-files-node.ts';
 import { NetworkPool } from './network-pool.ts';
 import { filledPrefix } from './file-prefix.ts';
+import { counterOf } from './numbered-name.ts';
 
 /** Kinds of models, with the endings of their files. */
 const modelEndings = ['.safetensors', '.sft', '.ckpt', '.pt', '.pt2', '.bin', '.pth', '.pkl', '.gguf', '.patch'];
@@ -164,8 +165,8 @@ class DiskFiles implements DiskWorkflowFiles {
   ): Promise<FilePlace> {
     const root = this.#folders[folder];
     const filled = normalize(filledPrefix(prefix, size, this.#now()));
-    const [subfolder, name] = [dirname(filled), basename(filled)];
-    const path = resolve(root, subfolder);
+    const name = basename(filled);
+    const path = resolve(root, dirname(filled));
     if (isAbsolute(filled) || filled.includes('\0') || !isInside(path, root))
       throw new StableDiffusionError(
         'forbidden',
@@ -174,7 +175,8 @@ class DiskFiles implements DiskWorkflowFiles {
     const there = await readdir(path).catch(() => []);
     const counter = there.reduce((most, file) => Math.max(most, counterOf(file, name)), 0) + 1;
     return {
-      subfolder: subfolder === '.' ? '' : subfolder.split(sep).join('/'),
+      // Not as it was given: `../output` means the folder itself, and no client could ask for it.
+      subfolder: relative(resolve(root), path).split(sep).join('/'),
       name,
       counter,
     };
@@ -202,13 +204,6 @@ function nearestFolder(path: string): string {
       if (dirname(folder) === folder) throw cause;
     }
   }
-}
-
-/** The number of `NAME_00001_.png`; 0 for other names. */
-function counterOf(file: string, name: string): number {
-  if (!file.toLowerCase().startsWith(`${name.toLowerCase()}_`)) return 0;
-  const digits = /^[0-9]{1,15}/.exec(file.slice(name.length + 1).split('_')[0] ?? '')?.[0];
-  return digits === undefined ? 0 : Number(digits);
 }
 
 export interface WorkflowContextOptions {

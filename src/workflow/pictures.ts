@@ -10,7 +10,7 @@ import { float32, type Tensor } from '../tensor/tensor.ts';
 import { takeBatch } from '../tensor/batches.ts';
 import type { FileReference, PictureFolder } from './context.ts';
 import { graphObject } from './graph.ts';
-import { numberedName } from './numbered-name.ts';
+import { nameInBatch, numberedName } from './numbered-name.ts';
 import type { NodeContext } from './context-in-run.ts';
 
 type Float32 = Tensor<'float32'>;
@@ -109,7 +109,7 @@ export async function savePictures(
   const texts = workflowTexts(context);
   const saved: FileReference[] = [];
   for (let i = 0; i < batch; i++) {
-    const name = place.name.replaceAll('%batch_num%', String(i));
+    const name = nameInBatch(place.name, i);
     const bytes = await codec.encode(await imageInTurns(images, i), { format: 'png' });
     const named = texts.length > 0 ? writePngText(bytes, texts) : bytes;
     saved.push(await files.write(folder, place.subfolder, numberedName(name, place.counter + i, 'png'), named));

@@ -19,6 +19,7 @@ import {
 } from './definition.ts';
 import { bytesToMake, checkMemory } from './memory-budget.ts';
 import { nodeContext } from './run-context.ts';
+import { refuseUnlinked } from './linked-values.ts';
 import { pythonRepr } from './python-text.ts';
 import type { RunState } from './run-state.ts';
 import { runsAlone } from './runs-alone.ts';
@@ -132,8 +133,10 @@ export async function runNode(
   },
 ): Promise<NodeValues> {
   throwIfAborted(options.signal);
-  const type = options.nodes.get(graph.get(id)?.class_type ?? '');
-  if (!type) throw new StableDiffusionError('not-found', `Node ${id} has a class that is not there.`);
+  const node = graph.get(id);
+  const type = options.nodes.get(node?.class_type ?? '');
+  if (!type || !node) throw new StableDiffusionError('not-found', `Node ${id} has a class that is not there.`);
+  refuseUnlinked(id, node, type);
   const context = nodeContext(id, graph, options);
   const lists = declaredLists(type, inputLists(id, graph, state), context);
   const memory = { held: state.held, most: options.memory ?? Number.POSITIVE_INFINITY, apart: options.apart };

@@ -92,3 +92,27 @@ test('a latent that no machine holds is refused in one line', async () => {
     message: /Node 5 \(EmptyLatentImage\): This node needs about \d+ MB/,
   });
 });
+
+/** Pictures of an empty graph of two, with this prefix. */
+async function saved(prefix: string): Promise<unknown> {
+  const graph = {
+    a: { class_type: 'EmptyImage', inputs: { width: 8, height: 8, batch_size: 2, color: 0 } },
+    o: { class_type: 'SaveImage', inputs: { images: ['a', 0], filename_prefix: prefix } },
+  };
+  const { outputs } = await runWorkflow(JSON.stringify(graph), { context });
+  return outputs['o']?.['images']?.map((one) =>
+    Object.values(one as object)
+      .slice(0, 2)
+      .join('|'),
+  );
+}
+
+test('pictures that are named by their place in the batch are numbered on', async () => {
+  assert.deepEqual(await saved('n%batch_num%x'), ['n0x_00001_.png|', 'n1x_00002_.png|']);
+  assert.deepEqual(await saved('n%batch_num%x'), ['n0x_00003_.png|', 'n1x_00004_.png|']);
+});
+
+test('a prefix that leaves the folder and comes back names the folder itself', async () => {
+  assert.deepEqual(await saved('../output/in/y'), ['y_00001_.png|in', 'y_00002_.png|in']);
+  assert.deepEqual(await saved('q/../../output/z'), ['z_00001_.png|', 'z_00002_.png|']);
+});

@@ -1,6 +1,7 @@
 /** Counts the values of a JSON text on its bytes, before parsing: commas and openings outside of strings. */
 
-const [quote, backslash, comma, list, object] = [0x22, 0x5c, 0x2c, 0x5b, 0x7b] as const;
+export const quote = 0x22;
+const [backslash, comma, list, object] = [0x5c, 0x2c, 0x5b, 0x7b] as const;
 
 /** True if there are more than `most` values. Linear time; long strings are skipped at memory speed. */
 export function hasMoreValues(json: Buffer, most: number): boolean {
@@ -14,7 +15,7 @@ export function hasMoreValues(json: Buffer, most: number): boolean {
 }
 
 /** The end of the string at `start`: its closing quote, or the end of the text. */
-function endOfString(json: Buffer, start: number): number {
+export function endOfString(json: Buffer, start: number): number {
   for (let at = json.indexOf(quote, start + 1); at >= 0; at = json.indexOf(quote, at + 1)) {
     // Each run of backslashes is counted once: by the quote after it.
     let slashes = 0;

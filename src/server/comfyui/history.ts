@@ -15,7 +15,7 @@ const slice = 2 ** 20;
 const reading = createPlaces(1);
 
 export interface HistoryQuery {
-  /** How many of the newest; undefined for all. */
+  /** How many of the newest; undefined for all. With an offset that is not below zero one is the least. */
   readonly maxItems?: number | undefined;
   /** The first, counted from the oldest; below zero for the newest. */
   readonly offset?: number | undefined;
@@ -163,7 +163,8 @@ export async function historyJson(context: ServerContext, owner: string, query: 
     jobs.push({ at: job.finishedAt ?? 0, text });
   }
   jobs.sort((a, b) => a.at - b.at);
-  const shown = offset < 0 ? jobs : jobs.slice(offset, maxItems === undefined ? undefined : offset + maxItems);
+  const shown =
+    offset < 0 ? jobs : jobs.slice(offset, maxItems === undefined ? undefined : offset + Math.max(1, maxItems));
   return `{${shown.map(({ text }) => text).join(',')}}`;
 }
 

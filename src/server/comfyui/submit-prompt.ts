@@ -12,9 +12,11 @@ import {
   printExactJson,
 } from '../../formats/exact-json.ts';
 import { graphObject } from '../../workflow/graph.ts';
+import { pythonFloat } from '../../workflow/python-text.ts';
 import { anyGraph } from '../../workflow/page/page-to-api.ts';
 import { type NodeErrors, type ValidationError, validateWorkflow } from '../../workflow/validate.ts';
 import { assertWorker } from '../accept-job.ts';
+import { hasMoreNames } from '../admission/count-names.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
 import { createPlaces } from '../admission/places.ts';
 import type { ServerContext } from '../context.ts';
@@ -44,15 +46,19 @@ export const jobIdOf = (owner: string, promptId: string): string =>
     .digest('hex')
     .slice(0, 40)}`;
 
-function bodyOf(body: Uint8Array | undefined, mostValues: number): ExactObject {
+function bodyOf(body: Uint8Array | undefined, { workflowElements, workflowNames }: Limits): ExactObject {
   const bytes = Buffer.from(body ?? new Uint8Array());
-  if (hasMoreValues(bytes, mostValues))
-    throw new StableDiffusionError('too-large', `The workflow has more than ${mostValues} values.`);
+  if (hasMoreValues(bytes, workflowElements))
+    throw new StableDiffusionError('too-large', `The workflow has more than ${workflowElements} values.`);
+  if (hasMoreNames(bytes, workflowNames))
+    throw new StableDiffusionError('too-large', `The workflow has more than ${workflowNames} different names.`);
   try {
     const text = decodeText(bytes);
     if (text === undefined) throw new StableDiffusionError('invalid-argument', 'The body is not UTF-8.');
     const value = parseExactJson(text, 'The body', { keepsNaN: true });
     if (isExactObject(value)) return value;
+    // ComfyUI looks for `prompt` in lists and texts too.
+    if (typeof value === 'string' || Array.isArray(value)) return {};
   } catch (cause) {
     if (!(cause instanceof StableDiffusionError)) throw cause;
     throw new StableDiffusionError('invalid-argument', cause.message, { cause, details: { status: 400 } });
@@ -62,15 +68,23 @@ function bodyOf(body: Uint8Array | undefined, mostValues: number): ExactObject {
   });
 }
 
+/** `float(number)`; NaN for what is no number. */
+function placeOf(number: unknown): number {
+  try {
+    return pythonFloat(number);
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /** The place in the queue: counted up, unless the client says which. */
 function numberOf({ number, front }: ExactObject, next: () => number): number {
   if (number !== undefined && number !== null) {
-    const given = Number(number);
-    if (!Number.isFinite(given))
-      throw new StableDiffusionError('invalid-argument', 'The number of the prompt is not a number.', {
-        details: { status: 400 },
-      });
-    return given;
+    const given = placeOf(number);
+    if (Number.isFinite(given)) return given;
+    throw new StableDiffusionError('invalid-argument', 'The number of the prompt is not a number.', {
+      details: { status: 400 },
+    });
   }
   const own = next();
   return front ? -own : own;
@@ -106,6 +120,15 @@ function wantsPreviews(extra: Readonly<Record<string, unknown>>, byDefault: bool
   return typeof method === 'string' && method !== 'default' ? method !== 'none' : byDefault;
 }
 
+/** What refuses a prompt that is no object of nodes. */
+function refusalOf(prompt: unknown): ValidationError | undefined {
+  if (isExactObject(prompt)) return undefined;
+  if (prompt === undefined) return refusal('no_prompt', 'No prompt provided');
+  return Array.isArray(prompt) && prompt.length === 0
+    ? refusal('prompt_no_outputs', 'Prompt has no outputs', '')
+    : refusal('invalid_prompt', 'The prompt is not an object of nodes by their ids.', '');
+}
+
 /** For reading workflows, of a megabyte or more: one request of a caller at a time. */
 const reading = createPlaces(1);
 
@@ -122,12 +145,15 @@ async function takeIn(context: ServerContext, owner: string, bytes: Uint8Array |
   const { comfyui, limits, isStopping } = context;
   if (isStopping())
     throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
-  const body = bodyOf(bytes, limits.workflowElements);
+  const body = bodyOf(bytes, limits);
+  await othersTurn();
   const number = numberOf(body, comfyui.nextNumber);
-  if (body['prompt'] === undefined) return { refused: refusal('no_prompt', 'No prompt provided'), nodeErrors: {} };
+  const notRun = refusalOf(body['prompt']);
+  if (notRun) return { refused: notRun, nodeErrors: {} };
   const given = anyGraph(body['prompt'], { nodes: comfyui.nodes });
   checkTexts(given, limits);
   const lists = await comfyui.listsOf(owner);
+  await othersTurn();
   const checked = validateWorkflow(given, comfyui.nodes, lists, targetsOf(body));
   if (checked.error || !checked.valid)
     return {
@@ -135,6 +161,7 @@ async function takeIn(context: ServerContext, owner: string, bytes: Uint8Array |
       nodeErrors: checked.nodeErrors,
     };
   await assertWorker(context);
+  await othersTurn();
   const extra = extraOf(body);
   const promptId = textOf(body['prompt_id']) ?? randomUUID();
   const clientId = textOf(extra['client_id']);

@@ -165,11 +165,7 @@ export class UserFiles {
       .then(async () => {
         const settings = { ...(await this.#settings(owner)), ...changes };
         const bytes = new TextEncoder().encode(JSON.stringify(settings, null, 4));
-        if (bytes.length > this.#limits.settingsBytes)
-          throw new StableDiffusionError(
-            'too-large',
-            `The settings would have ${bytes.length} bytes, and at most ${this.#limits.settingsBytes} are kept.`,
-          );
+        checkSettings(bytes, this.#limits);
         await this.write(owner, settingsFile, bytes, true);
       });
     this.#changing.set(owner, change);
@@ -179,6 +175,15 @@ export class UserFiles {
       if (this.#changing.get(owner) === change) this.#changing.delete(owner);
     }
   }
+}
+
+/** Throws `too-large` for more bytes of settings than are kept. */
+export function checkSettings({ length }: Uint8Array, { settingsBytes }: Pick<Limits, 'settingsBytes'>): void {
+  if (length > settingsBytes)
+    throw new StableDiffusionError(
+      'too-large',
+      `The settings would have ${length} bytes, and at most ${settingsBytes} are kept.`,
+    );
 }
 
 const isThere = (path: string): Promise<boolean> =>

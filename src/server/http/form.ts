@@ -46,6 +46,8 @@ export async function readForm(
   try {
     // Longer fields arrive cut.
     for await (const part of request.parts({
+      // A folder in a file's name is refused where it leads out, not cut off.
+      preservePath: true,
       limits: { fileSize: maxBytes, fieldSize, fields, files, parts: fields + files, headerPairs: 50 },
     })) {
       // The library's type omits that a part may lack a name.

@@ -3,14 +3,22 @@
 import * as z from 'zod';
 import { forgetHistory, historyJson, historyOf } from '../../comfyui/history.ts';
 import { empty } from '../../http/route.ts';
+import { pythonInt } from '../../../workflow/python-text.ts';
 import { comfyRoute } from './define.ts';
 import { objectOf, rawJson } from './raw-json.ts';
 
-const count = z
-  .string()
-  .regex(/^-?\d{1,9}$/)
-  .optional();
-const numberOf = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
+function isWholeNumber(text: string): boolean {
+  try {
+    pythonInt(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const count = z.string().refine(isWholeNumber, { error: 'a whole number is expected' }).optional();
+const numberOf = (text: string | undefined): number | undefined =>
+  text === undefined ? undefined : Number(pythonInt(text));
 
 const all = comfyRoute({
   method: 'GET',

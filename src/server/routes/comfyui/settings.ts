@@ -4,13 +4,16 @@ import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { spaceOf } from '../../admission/storage-quota.ts';
+import { checkSettings, type UserFileLimits } from '../../comfyui/user-files.ts';
 import { empty, json } from '../../http/route.ts';
 import { comfyRoute } from './define.ts';
 
-/** JSON whatever the body's type says: the official page posts settings as text. Throws `invalid-argument`. */
-function parsed(body: Uint8Array | undefined): unknown {
+/** JSON whatever the body's type says: the official page posts settings as text. Throws `invalid-argument`, `too-large`. */
+function parsed(body: Uint8Array | undefined, limits: UserFileLimits): unknown {
+  const bytes = body ?? new Uint8Array();
+  checkSettings(bytes, limits);
   try {
-    return JSON.parse(new TextDecoder().decode(body ?? new Uint8Array()));
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
     throw new StableDiffusionError('invalid-argument', 'The body is not JSON.', { cause, details: { status: 400 } });
   }
@@ -45,9 +48,9 @@ const changeAll = comfyRoute({
   body,
   rawBody: true,
   responseType: 'none',
-  async handle({ comfyui, quota }, { owner, body: bytes }) {
+  async handle({ comfyui, quota, limits }, { owner, body: bytes }) {
     quota.charge(owner, spaceOf(bytes?.length ?? 0));
-    const changes = z.record(z.string(), z.unknown()).safeParse(parsed(bytes));
+    const changes = z.record(z.string(), z.unknown()).safeParse(parsed(bytes, limits));
     if (!changes.success)
       throw new StableDiffusionError('invalid-argument', 'The body is not an object of settings.', {
         details: { status: 400 },
@@ -65,9 +68,9 @@ const changeOne = comfyRoute({
   body,
   rawBody: true,
   responseType: 'none',
-  async handle({ comfyui, quota }, { owner, params: { id }, body: bytes }) {
+  async handle({ comfyui, quota, limits }, { owner, params: { id }, body: bytes }) {
     quota.charge(owner, spaceOf(bytes?.length ?? 0));
-    await comfyui.users.changeSettings(owner, { [id]: parsed(bytes) });
+    await comfyui.users.changeSettings(owner, { [id]: parsed(bytes, limits) });
     return empty();
   },
 });

@@ -31,6 +31,8 @@ const listing = comfyRoute({
     const folder = pathInside(dir);
     if (folder === undefined) return empty(403);
     const files = await comfyui.users.list(owner, folder, { recurse: recurse?.toLowerCase() === 'true' });
+    // The caller's own folder is made with the first file.
+    if (!files && (folder === '' || (await comfyui.users.info(owner, folder)))) return json([]);
     if (!files) return said('Directory not found', 404);
     const isSplit = split?.toLowerCase() === 'true';
     return json(
@@ -50,8 +52,10 @@ const listingWithFolders = comfyRoute({
   response: z.unknown(),
   async handle({ comfyui }, { owner, query }) {
     const folder = pathInside(query.path ?? '');
-    if (folder === undefined) return said('Invalid directory path', 403);
+    if (folder === undefined) return said('Invalid path requested', 400);
     const files = await comfyui.users.list(owner, folder, { recurse: false, folders: true });
+    if (!files && folder !== '' && (await comfyui.users.info(owner, folder)))
+      return said('Requested path is not a directory', 400);
     if (!files) return folder === '' ? json([]) : said('Requested path not found', 404);
     const within = folder === '' ? '' : `${folder}/`;
     return json(

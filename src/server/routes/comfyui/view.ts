@@ -39,14 +39,14 @@ export const viewRoutes = comfyRoute({
   responseType: 'application/octet-stream',
   async handle({ comfyui, pictures }, { owner, query: given, signal }) {
     const { filename = '', subfolder = '' } = given;
-    if (filename === '') return empty(404);
+    if (given.filename === undefined) return empty(404);
     const [, name = filename, annotated] = /^(.*) \[(input|output|temp)\]$/.exec(filename) ?? [];
     const folder = annotated ?? given.type ?? 'output';
-    if (name.startsWith('/') || name.includes('..') || !isPictureFolder(folder)) return empty(400);
+    if (name === '' || name.startsWith('/') || name.includes('..') || !isPictureFolder(folder)) return empty(400);
     const file = baseName(name.replaceAll('\\', '/'));
     const path = pathInside(subfolder, file);
     if (path === undefined) return empty(403);
-    const bytes = file === '' ? undefined : await comfyui.folders.read(owner, folder, path);
+    const bytes = file === '' || file === '.' ? undefined : await comfyui.folders.read(owner, folder, path);
     if (!bytes) return empty(404);
     const form = formOf(given);
     const disposition = { 'content-disposition': `filename="${file.replace(/[^\x20-\x7e]|["\\]/g, '_')}"` };
