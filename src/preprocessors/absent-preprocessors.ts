@@ -2,7 +2,6 @@
 
 const needs: readonly (readonly [network: string, names: readonly string[]])[] = [
   ['OneFormer', ['oneformer_ade20k', 'seg_ofade20k', 'oneformer_coco', 'seg_ofcoco']],
-  ['UniFormer', ['segmentation', 'seg_ufade20k']],
   ['a segmentation network for drawn faces', ['anime_face_segment', 'seg_anime_face']],
   ['Segment Anything', ['mobile_sam']],
   ['DensePose', ['densepose', 'densepose (pruple bg & purple torso)']],

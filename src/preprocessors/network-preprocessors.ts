@@ -18,6 +18,7 @@ import {
 import { setting } from './plain-preprocessors.ts';
 import { posePicture } from './pose.ts';
 import type { NetworkPreprocessor, PreprocessSettings } from './preprocessor.ts';
+import { classColours } from './segmentation.ts';
 import { drawLines, lineMap, linesOf } from './straight-lines.ts';
 import { atResolution } from './working-size.ts';
 
@@ -144,6 +145,14 @@ export const networkPreprocessors: readonly NetworkPreprocessor[] = [
     run: paddedBy(async (image, annotator, { a, signal }) =>
       normalMap(await networkDepth(image, annotator, signal), 2 * Math.PI, a),
     ),
+  },
+  {
+    name: 'segmentation',
+    title: 'seg_ufade20k',
+    types: ['Segmentation'],
+    usesResolution: true,
+    network: 'uniformer',
+    run: paddedBy((image, annotator, { signal }) => classColours(image, annotator, signal)),
   },
   {
     name: 'openpose',

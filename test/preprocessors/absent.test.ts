@@ -7,8 +7,7 @@ import { preprocessorNamed, preprocessors } from '../../src/preprocessors/index.
 
 test('a module that needs a network which is not here is refused by the name of that network', () => {
   for (const [name, network] of [
-    ['seg_ufade20k', 'UniFormer'],
-    ['segmentation', 'UniFormer'],
+    ['seg_ofade20k', 'OneFormer'],
     ['oneformer_coco', 'OneFormer'],
     ['dw_openpose_full', 'DWPose'],
     ['depth_leres++', 'LeReS'],

@@ -10,6 +10,7 @@ import { lineart } from './lineart.ts';
 import { lineartAnime } from './lineart-anime.ts';
 import { mlsd } from './mlsd.ts';
 import { openposeBody } from './openpose-body.ts';
+import { uniformer } from './uniformer.ts';
 import { pidinet } from './pidinet.ts';
 
 export type { AnnotatorNetwork } from './annotator.ts';
@@ -24,6 +25,7 @@ export const annotators: readonly AnnotatorArchitecture[] = [
   dpt,
   depthAnything,
   depthAnythingV2,
+  uniformer,
 ];
 
 /** The annotator in a file, or undefined if it has none. */
