@@ -303,6 +303,14 @@ export const strengthFlags = {
       "how strength is counted in steps; all runs every step (default: a1111 with A1111's noise, else compvis)",
     ),
   ),
+  initialNoise: at(
+    'initialNoise',
+    number(
+      ['--initial-noise'],
+      "factor on the noise that the run starts from, A1111's noise multiplier; below 1 there is less detail (default: 1)",
+      within(bounds.noiseFactor),
+    ),
+  ),
 };
 
 export const maskFlags = {

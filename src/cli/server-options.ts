@@ -32,6 +32,7 @@ export const workOptions = {
   ),
   models: text(['--models'], 'DIR', 'folder of further models to choose from'),
   loras: text(['--loras'], 'DIR', 'folder of LoRAs, for <lora:NAME:0.8> in prompts'),
+  vaes: text(['--vaes'], 'DIR', "folder of autoencoders (VAE), for A1111's option sd_vae"),
   embeddings: text(['--embeddings'], 'DIR', 'folder of textual inversions; their file names can be used in prompts'),
   controlModels: list(
     ['--control-models'],
@@ -191,8 +192,13 @@ function ofA1111(named: string | undefined, { a1111 }: Pick<WorkValues, 'a1111'>
 
 /** Where each program keeps what. */
 const trees = {
-  a1111: { models: 'models/Stable-diffusion', loras: 'models/Lora', embeddings: 'embeddings' },
-  comfyui: { models: 'models/checkpoints', loras: 'models/loras', embeddings: 'models/embeddings' },
+  a1111: { models: 'models/Stable-diffusion', loras: 'models/Lora', vaes: 'models/VAE', embeddings: 'embeddings' },
+  comfyui: {
+    models: 'models/checkpoints',
+    loras: 'models/loras',
+    vaes: 'models/vae',
+    embeddings: 'models/embeddings',
+  },
 } as const;
 
 /** Where each program keeps control models, and what they need besides. */
@@ -209,11 +215,17 @@ const controlTrees = {
 
 type Folders = Pick<
   WorkOptions,
-  'modelsFolder' | 'lorasFolder' | 'embeddingsFolder' | 'hypernetworksFolder' | 'controlFolders' | 'annotatorFolders'
+  | 'modelsFolder'
+  | 'lorasFolder'
+  | 'vaesFolder'
+  | 'embeddingsFolder'
+  | 'hypernetworksFolder'
+  | 'controlFolders'
+  | 'annotatorFolders'
 >;
 type FolderValues = Pick<
   WorkValues,
-  'models' | 'loras' | 'embeddings' | 'controlModels' | 'annotators' | 'a1111' | 'comfyui'
+  'models' | 'loras' | 'vaes' | 'embeddings' | 'controlModels' | 'annotators' | 'a1111' | 'comfyui'
 >;
 
 /** The folders of control models that are named, else those of another program's tree, else those beside the models. */
@@ -242,7 +254,7 @@ function hypernetworksFolder({ models, a1111, comfyui }: FolderValues): string |
 
 /** The folders that are named, else those of another program's tree that are there. Throws `UsageError`. */
 export function modelFolders(values: FolderValues): Folders {
-  const { models, loras, embeddings, a1111, comfyui } = values;
+  const { models, loras, vaes, embeddings, a1111, comfyui } = values;
   if (a1111 !== undefined && comfyui !== undefined)
     throw new UsageError('Give --a1111 or --comfyui, and single folders with --models, --loras and --embeddings.');
   const root = a1111 ?? comfyui;
@@ -256,6 +268,7 @@ export function modelFolders(values: FolderValues): Folders {
   return {
     modelsFolder: models ?? inTree('models'),
     lorasFolder: loras ?? inTree('loras'),
+    vaesFolder: vaes ?? inTree('vaes'),
     embeddingsFolder: embeddings ?? inTree('embeddings'),
     hypernetworksFolder: hypernetworksFolder(values),
     ...controlFolders(values),

@@ -28,6 +28,8 @@ export const bounds = {
   guidance: { min: -10_000, max: 10_000 },
   share: { min: 0, max: 1 },
   eta: { min: -100, max: 100 },
+  /** Factor on the noise that a run starts from. */
+  noiseFactor: { min: 0, max: 10 },
   factor: { min: -1000, max: 1000 },
   sigma: { min: 0, max: 1_000_000 },
   rho: { min: 0.01, max: 100 },

@@ -76,6 +76,9 @@ export function recordInfotext(record: GenerationRecord): string {
     extra: {
       ...(record.task === 'txt2img' ? {} : { 'Denoising strength': pythonFloat(record.strength) }),
       ...('outpaint' in record && record.outpaint ? outpaintLines(record.outpaint) : {}),
+      ...('initialNoise' in record && record.initialNoise !== undefined
+        ? { 'Noise multiplier': pythonFloat(record.initialNoise) }
+        : {}),
       ...('colorCorrection' in record && record.colorCorrection ? { 'Color correction': true } : {}),
       ...(record.eta === undefined
         ? {}

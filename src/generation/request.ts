@@ -203,6 +203,8 @@ const strengthFields = {
    * space; `all` runs all `steps`, as A1111's second pass. Default: `a1111` with A1111's noise, else `compvis`.
    */
   strengthRule: oneOf(strengthRules).optional(),
+  /** Factor on the noise that the run starts from, A1111's `initial_noise_multiplier`: below 1 the result has less detail. Default 1. */
+  initialNoise: real(bounds.noiseFactor).optional(),
 };
 
 export const textToImageRequest = z.strictObject({

@@ -10,6 +10,7 @@ import type { GivenNoise } from '../generation/inputs.ts';
 import type { GenerationRequest } from '../generation/request.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { offsetSeed } from '../random/seed.ts';
+import { scale } from '../tensor/arithmetic.ts';
 import { takeBatch } from '../tensor/batches.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { RunPlan } from './plan-run.ts';
@@ -54,6 +55,7 @@ export function noiseStream({ request, inputs, batches, start, shapeOf }: RunPla
   const create = (offset: number): SeededNoise => requestNoise(request, offset);
   const given = inputs.noiseSource && asSeeded(inputs.noiseSource);
   let noise = given ?? create(0);
+  const factor = request.task === 'txt2img' ? 1 : (request.initialNoise ?? 1);
   const code = inputs.startNoise ?? (fixedCode ? noise.normal(shapeOf(batches.largest)) : undefined);
   const goesOn = convention === 'compvis';
   return {
@@ -68,7 +70,8 @@ export function noiseStream({ request, inputs, batches, start, shapeOf }: RunPla
         const shape = shapeOf(batch);
         const whole = code ?? drawn ?? start.firstNoise?.(shape) ?? noise.normal(shape);
         drawn = whole;
-        return whole.shape[0] === batch ? whole : takeBatch(whole, 0, batch);
+        const taken = whole.shape[0] === batch ? whole : takeBatch(whole, 0, batch);
+        return factor === 1 ? taken : scale(taken, factor);
       };
     },
   };

@@ -13,6 +13,7 @@ import type { ControlCatalog } from './models/control-catalog.ts';
 import type { ControlPool } from './models/control-pool.ts';
 import type { ModelCatalog } from './models/model-catalog.ts';
 import type { ModelPool } from './models/model-pool.ts';
+import type { VaeCatalog } from './models/vae-catalog.ts';
 import type { OptionsStore } from './options-store.ts';
 import type { JobQueue } from './queue/queue.ts';
 import type { PicturePool } from './pictures/picture-pool.ts';
@@ -42,6 +43,8 @@ export interface ServerContext {
   /** ComfyUI's API. */
   readonly comfyui: ComfyService;
   readonly adapters: AdapterCatalog;
+  /** Separate autoencoders. */
+  readonly vaes: VaeCatalog;
   readonly controls: ControlCatalog;
   /** Their networks. */
   readonly controlPool: ControlPool;

@@ -53,6 +53,9 @@ export interface JobDraft extends z.output<typeof draftSchema> {
   readonly resizeMode?: JobRequest['resizeMode'];
   readonly inpaint?: JobRequest['inpaint'];
   readonly hires?: HiresDraft | undefined;
+  /** A name of the catalogue of autoencoders. */
+  readonly vae?: string | undefined;
+  readonly background?: JobRequest['background'];
   readonly restoreFaces?: JobRequest['restoreFaces'];
   readonly control?: ControlledDraft['control'];
   readonly imagePrompts?: ControlledDraft['imagePrompts'];
@@ -171,7 +174,7 @@ async function hiresOf(
   const { hires } = draft;
   if (!hires) return undefined;
   const { width, height, crop } = hiresSize(first.width, first.height, hires);
-  const { unit } = await context.models.facts(hires.model ?? model);
+  const { unit } = await context.models.facts(hires.model ?? model, draft.vae);
   const side = (field: 'width' | 'height', wanted: number): number =>
     enlargedSide(checks.whole(field, wanted, 1, bounds.side.max), first[field], unit);
   const size = { width: side('width', width), height: side('height', height) };
@@ -223,7 +226,7 @@ export async function decideJob(
   const { limits, models, catalog } = context;
   const checks = checksOf(fields);
   const entry = await atField(checks.at('model'), () => catalog.find(given.model));
-  const facts = await models.facts(entry.name);
+  const facts = await models.facts(entry.name, given.vae);
   const refiner =
     given.refiner === undefined ? undefined : await atField(checks.at('refiner'), () => catalog.find(given.refiner));
   const defaults = presetDefaults({ ...serverDefaults, ...facts.recommended }, given) as typeof serverDefaults;

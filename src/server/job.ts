@@ -81,6 +81,7 @@ export const takenFields = {
   patches: shape.patches,
   strength: shape.strength,
   strengthRule: shape.strengthRule,
+  initialNoise: shape.initialNoise,
   outpaint: shape.outpaint,
   colorCorrection: shape.colorCorrection,
   controlRule: shape.controlRule,
@@ -98,6 +99,8 @@ const currentRequest = z.object({
   negativePrompt: z.string(),
   /** Absent for plain text. */
   promptSyntax: z.literal('a1111').optional(),
+  /** A separate autoencoder of the catalogue, in place of the model's own. */
+  vae: z.string().max(1000).optional(),
   /** LoRAs of the prompts. */
   loras: z.array(loraUseSchema).optional(),
   /** What was asked for and left out, in words. */
@@ -126,6 +129,11 @@ const currentRequest = z.object({
   mask: blobIdSchema.optional(),
   /** The initial picture of each picture of a batch; `image` is the first. */
   images: z.array(blobIdSchema).min(2).max(1024).optional(),
+  /** Colour behind the transparent parts of the initial picture, `#rrggbb`. Default white. */
+  background: z
+    .string()
+    .regex(/^#[0-9a-f]{6}$/)
+    .optional(),
   /** How a picture with a different aspect ratio is fitted. */
   resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
   inpaint: inpaintSchema.optional(),
@@ -295,6 +303,7 @@ export function batchKey(job: NewJob): string {
   return JSON.stringify([
     r.model,
     r.loras,
+    r.vae,
     r.noiseSettings,
     r.promptSyntax,
     r.restoreFaces,

@@ -28,6 +28,7 @@ import { type ControlCatalog, openControlCatalog } from './models/control-catalo
 import { type ControlPool, createControlPool } from './models/control-pool.ts';
 import { type ModelCatalog, openModelCatalog } from './models/model-catalog.ts';
 import { createModelPool, type ModelPool } from './models/model-pool.ts';
+import { openVaeCatalog, type VaeCatalog } from './models/vae-catalog.ts';
 import { createPicturePool, type PicturePool } from './pictures/picture-pool.ts';
 import type { JobQueue } from './queue/queue.ts';
 import { createWorkflowMaker } from './run/workflow-maker.ts';
@@ -42,6 +43,7 @@ export interface Parts {
   readonly store: BlobStore;
   readonly catalog: ModelCatalog;
   readonly adapters: AdapterCatalog;
+  readonly vaes: VaeCatalog;
   readonly controls: ControlCatalog;
   readonly controlPool: ControlPool;
   readonly models: ModelPool;
@@ -118,6 +120,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     embeddingsFolder: options.embeddingsFolder,
     onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
   });
+  const vaes = await openVaeCatalog(options);
   const controls = await openControlCatalog(options);
   const nodes = await nodesWith(options.nodesFolder, ownNodes);
   const { queue, store, linkSecret, release } = await openKeeping(options, limits, log);
@@ -137,8 +140,14 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
   const models = createModelPool({
     catalog,
     onDrop: (model) => controlPool.release(model),
-    load: (path, loras) =>
-      loadAdapted(path, loras, adapters, { engine, precision: options.precision, memory: options.memory }),
+    pathOfVae: (name) => vaes.pathOf(name),
+    load: (path, loras, vae) =>
+      loadAdapted(path, loras, adapters, {
+        engine,
+        precision: options.precision,
+        memory: options.memory,
+        vae,
+      }),
     capacity: options.modelsInMemory ?? 2,
   });
   const pictures = createPicturePool({
@@ -155,6 +164,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     store,
     catalog,
     adapters,
+    vaes,
     controls,
     controlPool,
     models,

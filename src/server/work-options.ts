@@ -19,6 +19,8 @@ export interface WorkOptions {
   /** Folders of LoRAs and of textual inversions. */
   readonly lorasFolder?: string | undefined;
   readonly embeddingsFolder?: string | undefined;
+  /** A folder of separate autoencoders (VAE), for A1111's option `sd_vae`. */
+  readonly vaesFolder?: string | undefined;
   /** Folder of A1111's hypernetworks. */
   readonly hypernetworksFolder?: string | undefined;
   /** A1111's `styles.csv`. */

@@ -151,6 +151,16 @@ export const rows: { readonly [F in Field]: readonly Row[] } = {
     { options: { task: 'inpaint', strength: 0.4 } },
     { options: { task: 'inpaint' }, changesNothing: true },
   ],
+  initialNoise: [
+    {
+      options: { task: 'img2img', strength: 0.5, initialNoise: 0.8 },
+      without: { task: 'img2img', strength: 0.5 },
+    },
+    {
+      options: { task: 'inpaint', strength: 0.5, initialNoise: 1.2, noise: 'a1111-cpu' },
+      without: { task: 'inpaint', strength: 0.5, noise: 'a1111-cpu' },
+    },
+  ],
   strengthRule: [
     {
       options: { task: 'img2img', strength: 0.5, strengthRule: 'all', sampler: 'euler' },

@@ -211,6 +211,7 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   ),
   controlRule: fc.constantFrom(...controlWindowRules),
   strength: real(bounds.share),
+  initialNoise: fc.double({ min: 0, max: 10, noNaN: true }),
   strengthRule: fc.constantFrom(...strengthRules),
   maskRule: fc.constantFrom(...maskRules),
   freeU: fc.record(

@@ -60,3 +60,47 @@ test('sd models says what each kept file is, also of models without an organisat
     ['t5-small', ["T5's text encoder"]],
   ]);
 });
+
+test('sd models lists the models of a folder too: --models, SD_MODELS, and of the trees of other programs', async (context) => {
+  const home = temporaryFolder(context);
+  const put = (path: string, bytes: Uint8Array | string): void => {
+    mkdirSync(dirname(join(home, path)), { recursive: true });
+    writeFileSync(join(home, path), bytes);
+  };
+  put('tree/models/Stable-diffusion/sub/flux.safetensors', await fileOf('double_blocks.0.img_attn.qkv.weight'));
+  put('tree/models/Stable-diffusion/page.ckpt', '<!doctype html>');
+  put('tree/models/Stable-diffusion/note.txt', 'x');
+  const folder = join(home, 'tree/models/Stable-diffusion');
+  const environment = { HF_HOME: join(home, 'none') };
+  const ways: readonly (readonly [string[], Record<string, string>])[] = [
+    [['--models', folder], {}],
+    [[], { SD_MODELS: folder }],
+    [['--a1111', join(home, 'tree')], {}],
+    [[], { SD_A1111: join(home, 'tree') }],
+  ];
+  for (const [words, variables] of ways) {
+    const { code, out } = await sd(['models', ...words], { environment: { ...environment, ...variables } });
+    assert.equal(code, 0, out);
+    const lines = out.split('\n').map((line) => line.trim());
+    assert.ok(lines.includes('a Flux model'), out);
+    assert.ok(
+      lines.some((line) => line.endsWith('sub/flux.safetensors')),
+      out,
+    );
+    assert.match(out, /web page saved under this name/);
+    assert.doesNotMatch(out, /note\.txt/);
+  }
+  const { files } = JSON.parse(
+    (await sd(['models', '--json'], { environment: { ...environment, SD_MODELS: folder } })).out,
+  );
+  assert.deepEqual(
+    (files as { file: string }[]).map(({ file }) => file),
+    ['page.ckpt', 'sub/flux.safetensors'],
+  );
+  mkdirSync(join(home, 'empty'));
+  const empty = await sd(['models', '--models', join(home, 'empty')], { environment });
+  assert.match(empty.out, /No models are in .*empty\./);
+  const none = await sd(['models', '--models', join(home, 'nowhere')], { environment });
+  assert.equal(none.code, 1);
+  assert.match(none.err, /nowhere cannot be read/);
+});

@@ -50,6 +50,26 @@ test('a server with a folder of models: described, hashed in the background, the
     assert.match(metrics, /^sd_models_loaded 0$/m);
   });
 
+  await t.test('api/v1/models lists them, with what cannot be used', async () => {
+    writeFileSync(join(folder, 'bad.safetensors'), 'x');
+    assert.equal((await server.json('POST', '/sdapi/v1/refresh-checkpoints')).status, 200);
+    const { status, body } = await server.json('GET', '/api/v1/models');
+    assert.equal(status, 200);
+    const { models: rows } = body as { models: { name: string; family: string; size: number; unusable: string }[] };
+    assert.deepEqual(
+      rows.map(({ name, family, size }) => [name, family, size]),
+      [
+        ...['pocket', 'a', 'b'].map((name) => [name, 'Stable Diffusion 1', 128]),
+        ['bad', null, null],
+        ['c', 'Stable Diffusion 1', 128],
+      ],
+    );
+    assert.match(rows[3]?.unusable ?? '', /bad\.safetensors/);
+    assert.equal(JSON.stringify(rows).includes(tmpdir()), false);
+    rmSync(join(folder, 'bad.safetensors'));
+    await server.json('POST', '/sdapi/v1/refresh-checkpoints');
+  });
+
   await t.test('every model has its hash after a while, and it is kept', async () => {
     while ((await models()).some(({ hash }) => hash === null)) await new Promise((resolve) => setTimeout(resolve, 20));
     const rows = await models();

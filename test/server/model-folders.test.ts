@@ -75,6 +75,7 @@ test('the trees of A1111 and ComfyUI; a folder that is named counts before', (t)
   assert.deepEqual(modelFolders({ ...noFolders, a1111 }), {
     modelsFolder: join(a1111, 'models/Stable-diffusion'),
     lorasFolder: join(a1111, 'models/Lora'),
+    vaesFolder: undefined,
     embeddingsFolder: undefined,
     hypernetworksFolder: join(a1111, 'models/hypernetworks'),
     controlFolders: [join(a1111, 'models/ControlNet')],

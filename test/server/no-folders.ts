@@ -2,6 +2,7 @@
 export const noFolders = {
   models: undefined,
   loras: undefined,
+  vaes: undefined,
   embeddings: undefined,
   controlModels: undefined,
   annotators: undefined,

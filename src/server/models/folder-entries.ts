@@ -18,9 +18,15 @@ export interface WantedEntries {
   readonly endings: ReadonlySet<string>;
   /** Accepts further entries, under their complete name. */
   readonly also?: (path: string) => Promise<boolean>;
+  /** Which file names with such an ending are wanted. Default: all but autoencoders that belong to a model, `NAME.vae.pt`. */
+  readonly accepts?: (name: string) => boolean;
   /** Description of the entries, for messages. */
   readonly what: string;
 }
+
+/** The name of an autoencoder that belongs to the model `NAME`: `NAME.vae.pt`. */
+export const isVaeName = (name: string): boolean => /\.vae\.[a-z]+$/i.test(name);
+const isNoVaeName = (name: string): boolean => !isVaeName(name);
 
 /** Deeper folders and further files are not looked at: a folder that is given by mistake, such as /, must not be walked through. */
 const maximumDepth = 8;
@@ -66,8 +72,8 @@ async function walk(
     const path = join(root, file);
     const ending = extname(name).toLowerCase();
     if (wanted.endings.has(ending)) {
-      // An autoencoder that belongs to the model of the same name.
-      if (!/\.vae\.[a-z]+$/i.test(name)) entries.push({ name: file.slice(0, -ending.length), file, path });
+      const { accepts = isNoVaeName } = wanted;
+      if (accepts(name)) entries.push({ name: file.slice(0, -ending.length), file, path });
     } else if (await wanted.also?.(path)) entries.push({ name: file, file, path });
     else if ((await whatIsAt(path).catch(() => undefined)) === 'folder')
       await walk(root, file, wanted, { entries, visited, depth: depth + 1 });

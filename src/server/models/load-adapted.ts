@@ -13,7 +13,7 @@ export async function loadAdapted(
   path: string,
   loras: readonly LoraUse[],
   adapters: AdapterCatalog,
-  how: Pick<LoadModelOptions, 'precision' | 'memory'> & { readonly engine: Engine },
+  how: Pick<LoadModelOptions, 'precision' | 'memory' | 'vae'> & { readonly engine: Engine },
 ): Promise<Model> {
   const options = {
     ...how,
@@ -25,7 +25,9 @@ export async function loadAdapted(
       .map(({ name, scale }) => ({ scale, path: adapters.hypernetworkPath(name) })),
   };
   const embeddings =
-    adapters.embeddings().length === 0 ? [] : adapters.embeddingPaths((await checkpointFactsAt(path)).embeddingWidth);
+    adapters.embeddings().length === 0
+      ? []
+      : adapters.embeddingPaths((await checkpointFactsAt(path, how.vae)).embeddingWidth);
   try {
     return await loadModel(path, { ...options, embeddings });
   } catch (error) {

@@ -42,12 +42,17 @@ export interface ModelCatalogOptions {
 
 const endings = new Set(['.safetensors', '.ckpt', '.gguf']);
 
-async function isFolderModel(path: string): Promise<boolean> {
+/** True of a folder in diffusers' layout. */
+export async function isFolderModel(path: string): Promise<boolean> {
   return stat(join(path, 'model_index.json')).then(
     (found) => found.isFile(),
     () => false,
   );
 }
+
+/** The models of a folder and of the folders in it. Throws `file-not-found`. */
+export const modelEntries = (folder: string | undefined): Promise<FolderEntry[]> =>
+  folderEntries(folder === undefined ? undefined : resolve(folder), { endings, also: isFolderModel, what: 'models' });
 
 /** Throws `file-not-found`. */
 export async function openModelCatalog({ model, folder, hashes: given }: ModelCatalogOptions): Promise<ModelCatalog> {
@@ -85,11 +90,7 @@ export async function openModelCatalog({ model, folder, hashes: given }: ModelCa
     },
     pathOf: (wanted) => entryOf(wanted).path,
     async refresh() {
-      const listed = await folderEntries(folder === undefined ? undefined : resolve(folder), {
-        endings,
-        also: isFolderModel,
-        what: 'models',
-      });
+      const listed = await modelEntries(folder);
       const others = listed.filter(({ path }) => path !== first);
       const taken = new Set([own.name]);
       // If two files have the same name (a.ckpt, a.safetensors), the second is listed by its file name.

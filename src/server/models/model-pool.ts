@@ -16,10 +16,10 @@ export interface LoadedModel {
 }
 
 export interface ModelPool {
-  /** A model to work with; loads it where it is not. Errors as `loadModel`. */
-  acquire(name: string, loras?: readonly LoraUse[]): Promise<LoadedModel>;
+  /** A model to work with, with LoRAs and with an autoencoder of the catalogue in place of its own; loads it where it is not. Errors as `loadModel`. */
+  acquire(name: string, loras?: readonly LoraUse[], vae?: string): Promise<LoadedModel>;
   /** Facts that are needed to accept a job for it; the model is not loaded. */
-  facts(name: string): Promise<CheckpointFacts>;
+  facts(name: string, vae?: string): Promise<CheckpointFacts>;
   /** Drops the models that nobody uses. */
   unload(): Promise<void>;
   loaded(): readonly string[];
@@ -28,7 +28,9 @@ export interface ModelPool {
 
 export interface ModelPoolOptions {
   readonly catalog: ModelCatalog;
-  readonly load: (path: string, loras: readonly LoraUse[]) => Promise<Model>;
+  readonly load: (path: string, loras: readonly LoraUse[], vae: string | undefined) => Promise<Model>;
+  /** Path of an autoencoder of the catalogue. Default: there are none. */
+  readonly pathOfVae?: (name: string) => string;
   /** Called before a model is disposed of. */
   readonly onDrop?: ((model: Model) => Promise<void>) | undefined;
   /** Maximum number of loaded models. Default 2. */
@@ -51,7 +53,7 @@ function withoutFolder(error: unknown, folder: string): unknown {
   });
 }
 
-export function createModelPool({ catalog, load, onDrop, capacity = 2 }: ModelPoolOptions): ModelPool {
+export function createModelPool({ catalog, load, pathOfVae, onDrop, capacity = 2 }: ModelPoolOptions): ModelPool {
   const slots = new Map<string, Slot>();
   const known = new Map<string, Promise<CheckpointFacts>>();
   let uses = 0;
@@ -70,13 +72,17 @@ export function createModelPool({ catalog, load, onDrop, capacity = 2 }: ModelPo
   const makeRoom = async (): Promise<void> => {
     for (const [key, slot] of idle().slice(0, Math.max(0, slots.size - capacity))) await drop(key, slot);
   };
-  const acquire = async (name: string, loras: readonly LoraUse[] = []): Promise<LoadedModel> => {
+  const vaePath = (name: string | undefined): string | undefined =>
+    name === undefined ? undefined : pathOfVae?.(name);
+  const acquire = async (name: string, loras: readonly LoraUse[] = [], vae?: string): Promise<LoadedModel> => {
     const entry = catalog.find(name);
     const path = catalog.pathOf(entry);
-    const key = JSON.stringify([path, loras]);
+    const key = JSON.stringify([path, loras, vae]);
     const slot = slots.get(key) ?? {
       name: entry.name,
-      model: load(path, loras).catch((error: unknown) => Promise.reject(withoutFolder(error, dirname(path)))),
+      model: load(path, loras, vaePath(vae)).catch((error: unknown) =>
+        Promise.reject(withoutFolder(error, dirname(path))),
+      ),
       users: 0,
       lastUse: 0,
     };
@@ -103,15 +109,16 @@ export function createModelPool({ catalog, load, onDrop, capacity = 2 }: ModelPo
   };
   return {
     acquire,
-    facts(name) {
+    facts(name, vae) {
       const path = catalog.pathOf(catalog.find(name));
+      const key = JSON.stringify([path, vae]);
       const found =
-        known.get(path) ??
-        checkpointFactsAt(path).catch((error: unknown) => {
-          known.delete(path);
+        known.get(key) ??
+        checkpointFactsAt(path, vaePath(vae)).catch((error: unknown) => {
+          known.delete(key);
           throw withoutFolder(error, dirname(path));
         });
-      known.set(path, found);
+      known.set(key, found);
       return found;
     },
     async unload() {

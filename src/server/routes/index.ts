@@ -24,6 +24,7 @@ import { refreshCheckpoints } from './a1111/refresh-checkpoints.ts';
 import { samplers } from './a1111/samplers.ts';
 import { schedulers } from './a1111/schedulers.ts';
 import { sdModels } from './a1111/sd-models.ts';
+import { refreshVae, sdVae } from './a1111/sd-vae.ts';
 import { scriptInfo, scripts } from './a1111/scripts/index.ts';
 import { txt2img } from './a1111/txt2img.ts';
 import { upscalers } from './a1111/upscalers.ts';
@@ -43,6 +44,7 @@ import { jobEvents } from './jobs/events.ts';
 import { geminiImages, geminiModels } from './gemini/images.ts';
 import { gallery, galleryPicture } from './jobs/gallery.ts';
 import { getJob } from './jobs/get.ts';
+import { listServerModels } from './jobs/models.ts';
 import { listJobs } from './jobs/list.ts';
 import { storePictureRoute } from './jobs/pictures.ts';
 import { getResult } from './jobs/results.ts';
@@ -66,6 +68,8 @@ export const routes: readonly Route[] = [
   getOptions,
   setOptions,
   sdModels,
+  sdVae,
+  refreshVae,
   samplers,
   schedulers,
   scripts,
@@ -118,6 +122,7 @@ export const routes: readonly Route[] = [
   listAdapters,
   adapterPreview,
   serverInfo,
+  listServerModels,
   healthz,
   readyz,
   metricsRoute,

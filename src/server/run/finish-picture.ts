@@ -53,7 +53,7 @@ async function makeSecondPass(
   const { request, owner, id } = job;
   // A1111 changes the model and the LoRAs between the passes where the second has others.
   const own = hires.model ?? (hires.loras ? request.model : undefined);
-  const loaded = own === undefined ? undefined : await context.models.acquire(own, hires.loras);
+  const loaded = own === undefined ? undefined : await context.models.acquire(own, hires.loras, request.vae);
   try {
     const other = loaded?.model ?? model;
     const controls = await work.controls?.optionsFor(other, 'second');

@@ -53,6 +53,7 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Omit<
   const {
     strength: _,
     strengthRule: __,
+    initialNoise: ________,
     imageGuidanceScale: ___,
     refiner: ____,
     noiseLevel: _____,
@@ -101,7 +102,7 @@ export function pipelineOf(
 ): Pipeline {
   const first = (pictures[0] as { readonly request: JobRequest }).request;
   const { task, width, height, strength, strengthRule, imageGuidanceScale, noiseLevel, inpaint } = first;
-  const { outpaint, colorCorrection } = first;
+  const { outpaint, colorCorrection, initialNoise } = first;
   const options = {
     ...optionsOf(pictures, policy),
     task,
@@ -111,7 +112,7 @@ export function pipelineOf(
     retouch,
     signal,
     ...controls,
-    ...(task === 'txt2img' ? {} : { strength, strengthRule, image, colorCorrection }),
+    ...(task === 'txt2img' ? {} : { strength, strengthRule, initialNoise, image, colorCorrection }),
     ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel, outpaint } : {}),
     ...(task === 'inpaint'
       ? {

@@ -1,6 +1,6 @@
 /** Inputs of a job: the initial picture at the job's size and, for inpainting, the mask and the overlay. */
 
-import { flatten, type Image } from '../../image/image.ts';
+import { flatten, type Image, toRgb } from '../../image/image.ts';
 import type { JobRequest } from '../job.ts';
 import { fitImage } from '../../image/fit-image.ts';
 import { inpaintRegion, type Overlay } from '../../image/inpaint-region.ts';
@@ -13,8 +13,11 @@ export interface PreparedPictures {
 }
 
 export function preparePictures(picture: Image, sketch: Image | undefined, request: JobRequest): PreparedPictures {
-  if (sketch) return inpaintRegion(picture, sketch, request);
+  const { background = '#ffffff' } = request;
+  const [red = 255, green = 255, blue = 255] = Buffer.from(background.slice(1), 'hex');
+  const opaque = picture.channels === 4 ? flatten(picture, [red, green, blue]) : toRgb(picture);
+  if (sketch) return inpaintRegion(opaque, sketch, request);
   // Outpainting keeps the picture's own size.
-  if (request.outpaint) return { image: flatten(picture) };
-  return { image: fitImage(flatten(picture), request.width, request.height, request.resizeMode ?? 'stretch') };
+  if (request.outpaint) return { image: opaque };
+  return { image: fitImage(opaque, request.width, request.height, request.resizeMode ?? 'stretch') };
 }

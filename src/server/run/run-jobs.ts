@@ -120,9 +120,9 @@ class JobGroup implements RunningJobs {
     }
     const first = this.#works.find((work) => !work.finished);
     if (!first) return;
-    const { model, loras, refiner: second } = first.job.request;
+    const { model, loras, vae, refiner: second } = first.job.request;
     try {
-      const loaded = await this.#context.models.acquire(model, loras);
+      const loaded = await this.#context.models.acquire(model, loras, vae);
       let refiner: LoadedModel | undefined;
       try {
         refiner = second === undefined ? undefined : await this.#context.models.acquire(second);

@@ -14,7 +14,7 @@ import { defaultFaceRestorer } from '../models/face-networks.ts';
 /** A1111's names of where noise comes from; our other conventions go by their own. */
 const rngNames: Partial<Record<NoiseConvention, string>> = { 'a1111-gpu': 'GPU', 'a1111-cpu': 'CPU', 'a1111-nv': 'NV' };
 
-const floats = new Set(['Denoising strength', 'Hires upscale', 'Refiner switch at']);
+const floats = new Set(['Denoising strength', 'Noise multiplier', 'Hires upscale', 'Refiner switch at']);
 
 export interface PictureSettings {
   readonly request: JobRequest;
@@ -74,6 +74,8 @@ export function extraSettings(request: JobRequest, index: number): Record<string
     ...(inpaint && inpaint.fill !== 'original' ? { 'Masked content': inpaint.fill } : {}),
     ...softLines(inpaint?.soft),
     ...(request.outpaint ? outpaintLines(request.outpaint) : {}),
+    ...(request.initialNoise === undefined ? {} : { 'Noise multiplier': request.initialNoise }),
+    ...(request.vae === undefined ? {} : { VAE: request.vae }),
     ...(request.colorCorrection ? { 'Color correction': true } : {}),
     ...hiresLines(request, index),
   };

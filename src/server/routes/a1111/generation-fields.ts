@@ -82,7 +82,7 @@ export const imageToImageFields = z.object({
   inpaint_full_res: boolean(),
   inpaint_full_res_padding: integer(),
   inpainting_mask_invert: integer(),
-  initial_noise_multiplier: float(),
+  initial_noise_multiplier: floatWithin(0, 10),
   latent_mask: text(),
   include_init_images: boolean(),
 });

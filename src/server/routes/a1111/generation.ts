@@ -13,7 +13,7 @@ import { invalidField } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import { withoutUnits } from './controls-in.ts';
-import { droppedSettings, noChoice } from './dropped-settings.ts';
+import { droppedSettings, noChoice, vaeNameOf } from './dropped-settings.ts';
 import { fieldNames } from './field-names.ts';
 import { infoOf } from './info.ts';
 import { currentModel } from './option-table.ts';
@@ -130,6 +130,7 @@ export function sharedDraft(
     labels,
     task,
     model,
+    vae: vaeNameOf(context, options).vae,
     prompt: body.prompt ?? '',
     negativePrompt: body.negative_prompt ?? '',
     promptSyntax: 'a1111',

@@ -11,7 +11,7 @@ import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
 import { answerGeneration, draftsWith, sharedDraft } from './generation.ts';
-import { requestOptions } from './request-options.ts';
+import { type Options, requestOptions } from './request-options.ts';
 import { chosenScript } from './scripts/index.ts';
 import { softInpaintingIn } from './soft-inpainting.ts';
 import { withStyles } from './prompt-styles.ts';
@@ -78,6 +78,19 @@ async function storePictures(
   return { images, mask: body.mask ? await picture(body.mask, ['body', 'mask']) : undefined };
 }
 
+/** The request's own factor, else that of the options; 1 is none. */
+function initialNoiseOf({ initial_noise_multiplier: own }: ImageToImageFields, options: Options): number | undefined {
+  const factor = own ?? Number(options['initial_noise_multiplier']);
+  return factor === 1 ? undefined : factor;
+}
+
+/** `#rrggbb` of the option; undefined for white. */
+function backgroundOf({ img2img_background_color: given }: Options): string | undefined {
+  const [, red = 'f', green = 'f', blue = 'f'] = /^#(.)(.)(.)$/.exec(String(given)) ?? [];
+  const colour = String(given).length === 4 ? `#${red}${red}${green}${green}${blue}${blue}` : String(given);
+  return colour.toLowerCase() === '#ffffff' ? undefined : colour.toLowerCase();
+}
+
 function imageToImageDraft(
   context: ServerContext,
   owner: string,
@@ -97,6 +110,8 @@ function imageToImageDraft(
     ...(images.length > 1 ? { images, batchSize: images.length } : {}),
     ...(mask ? { mask } : {}),
     resizeMode,
+    initialNoise: initialNoiseOf(body, options),
+    background: backgroundOf(options),
     ...(mask ? { inpaint: inpaintOf(body) } : {}),
     imageGuidanceScale: body.image_cfg_scale ?? undefined,
   };

@@ -35,7 +35,7 @@ export function infoOf(
     face_restoration_model: request.restoreFaces ? (request.restoreFaces.model ?? defaultFaceRestorer) : null,
     sd_model_name: modelName,
     sd_model_hash: result.modelHash?.slice(0, 10) ?? null,
-    sd_vae_name: null,
+    sd_vae_name: request.vae ?? null,
     sd_vae_hash: null,
     seed_resize_from_w: request.noiseSettings?.seedResizeFrom?.width ?? -1,
     seed_resize_from_h: request.noiseSettings?.seedResizeFrom?.height ?? -1,

@@ -43,6 +43,8 @@ const options: Readonly<Record<string, string>> = {
   eta_ancestral: 'Eta',
   eta_ddim: 'Eta DDIM',
   emphasis: 'Emphasis',
+  initial_noise_multiplier: 'Noise multiplier',
+  sd_vae: 'VAE',
   s_churn: 'Sigma churn',
   s_tmin: 'Sigma tmin',
   s_tmax: 'Sigma tmax',

@@ -23,6 +23,16 @@ const within = (least: number, most: number, value: number): OptionRow => ({ sch
 /** They are kept: none is so long that many would fill the memory. */
 const longest = 10_000;
 const words = (value: string): OptionRow => ({ schema: text().pipe(z.string().max(longest).nullable()), value });
+/** `#rgb` or `#rrggbb`. */
+const colour = (value: string): OptionRow => ({
+  schema: text().pipe(
+    z
+      .string()
+      .regex(/^#(?:[0-9a-f]{3}|[0-9a-f]{6})$/i, 'a colour must be written as #rrggbb')
+      .nullable(),
+  ),
+  value,
+});
 const several = (value: readonly string[]): OptionRow => ({
   schema: list().refine(
     (given) => JSON.stringify(given).length <= longest,
@@ -67,6 +77,8 @@ export const optionTable: Readonly<Record<string, OptionRow>> = {
   return_mask: flag(false),
   return_mask_composite: flag(false),
   img2img_color_correction: flag(false),
+  initial_noise_multiplier: within(0, 10, 1),
+  img2img_background_color: colour('#ffffff'),
   img2img_fix_steps: flag(false),
   tiling: flag(false),
   lora_preferred_name: words('Alias from file'),

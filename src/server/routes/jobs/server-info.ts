@@ -2,8 +2,8 @@
 
 import * as z from 'zod';
 import { a1111Samplers } from '../../../diffusion/sampler-names.ts';
-import { tasks } from '../../../generation/request.ts';
 import { defineRoute, json } from '../../http/route.ts';
+import { modelRows, usableModel } from './models.ts';
 
 export const serverInfo = defineRoute({
   method: 'GET',
@@ -12,19 +12,7 @@ export const serverInfo = defineRoute({
   flavour: 'own',
   response: z.object({
     version: z.string(),
-    models: z.array(
-      z.object({
-        name: z.string(),
-        sha256: z.string().nullable(),
-        size: z.int(),
-        unit: z.int(),
-        family: z.string(),
-        tasks: z.array(z.enum(tasks)),
-        readsPromptSyntax: z.boolean(),
-        recommended: z.record(z.string(), z.unknown()),
-        isDefault: z.boolean(),
-      }),
-    ),
+    models: z.array(z.object(usableModel)),
     samplers: z.array(z.string()),
     limits: z.record(z.string(), z.number()),
     policy: z.object({
@@ -35,24 +23,14 @@ export const serverInfo = defineRoute({
     }),
     queue: z.object({ queued: z.int(), running: z.int() }),
   }),
-  async handle({ catalog, models, limits, policy, queue, version, log }) {
-    const first = catalog.find(undefined).name;
-    const described = await Promise.all(
-      catalog.list().map(async ({ name, sha256 }) => {
-        try {
-          const { nativeSize, ...facts } = await models.facts(name);
-          const { unit, family, readsPromptSyntax, recommended } = facts;
-          const own = { family, tasks: [...facts.tasks], readsPromptSyntax, recommended };
-          return [{ name, sha256, size: nativeSize, unit, ...own, isDefault: name === first }];
-        } catch (error) {
-          log.warn({ model: name, err: error }, 'a model in the folder cannot be used');
-          return [];
-        }
-      }),
-    );
+  async handle(context) {
+    const { limits, policy, queue, version, log } = context;
+    const rows = await modelRows(context);
+    for (const { name, unusable } of rows)
+      if (unusable !== undefined) log.warn({ model: name, err: unusable }, 'a model in the folder cannot be used');
     return json({
       version,
-      models: described.flat(),
+      models: rows.flatMap(({ facts }) => facts ?? []),
       samplers: a1111Samplers.map(({ names: [name = ''] }) => name),
       limits,
       policy,
