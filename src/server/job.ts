@@ -3,13 +3,13 @@
 import * as z from 'zod';
 import { bounds } from '../generation/bounds.ts';
 import { openFields, plainSeedSchema, real, whole } from '../generation/fields.ts';
-import { softInpaintingField } from '../generation/mask-fields.ts';
 import { type GenerationRequest, requestSchemas, tasks } from '../generation/request.ts';
 import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
 import { hiresSchema } from './hires.ts';
 import { jobControlFields } from './job-controls.ts';
+import { inpaintSchema } from './job-inpaint.ts';
 import { restoreFacesSchema } from './models/face-networks.ts';
 import { blobIdSchema } from './store/blob-store.ts';
 import { upgradeJobRequest } from './upgrade-job.ts';
@@ -21,23 +21,6 @@ export const jobStates = ['queued', 'running', 'done', 'failed', 'cancelled'] as
 export type JobState = (typeof jobStates)[number];
 
 export const outputFormats = ['png', 'jpeg', 'webp'] as const;
-
-/** A1111's inpainting: the mask's edge, what the hole holds, and which part is painted. */
-const inpaintSchema = z.object({
-  /** Standard deviation of the blur of the mask's edge, pixels. */
-  blurX: z.number().nonnegative(),
-  blurY: z.number().nonnegative(),
-  /** Content of the hole before sampling. */
-  fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']),
-  /** Paint only the part around the mask, at the size of the job, with this margin in pixels; undefined paints the whole picture. */
-  onlyMaskedPadding: z.int().nonnegative().optional(),
-  /** Paint where the mask is black. */
-  invert: z.boolean(),
-  /** A1111's `mask_round`: false paints grey in part. Default true. */
-  round: z.boolean().optional(),
-  /** A1111's soft inpainting. */
-  soft: softInpaintingField.optional(),
-});
 
 const { shape } = requestSchemas.img2img;
 

@@ -105,6 +105,26 @@ function checkCounts(options: WorkOptions): void {
   }
 }
 
+/** Models with their LoRAs, textual inversions and autoencoders, as the options say. */
+function modelPoolOf(
+  { precision, memory, modelsInMemory = 2 }: WorkOptions,
+  {
+    catalog,
+    adapters,
+    vaes,
+    controlPool,
+    engine,
+  }: Pick<Parts, 'catalog' | 'adapters' | 'vaes' | 'controlPool' | 'engine'>,
+): ModelPool {
+  return createModelPool({
+    catalog,
+    onDrop: (model) => controlPool.release(model),
+    pathOfVae: (name) => vaes.pathOf(name),
+    load: (path, loras, vae) => loadAdapted(path, loras, adapters, { engine, precision, memory, vae }),
+    capacity: modelsInMemory,
+  });
+}
+
 export async function openParts(options: WorkOptions): Promise<Parts> {
   checkCounts(options);
   const limits = limitsOf(options.limits);
@@ -137,19 +157,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
       ...(options.threads === undefined ? {} : { threads: options.threads }),
     });
   const controlPool = createControlPool({ engine, controls });
-  const models = createModelPool({
-    catalog,
-    onDrop: (model) => controlPool.release(model),
-    pathOfVae: (name) => vaes.pathOf(name),
-    load: (path, loras, vae) =>
-      loadAdapted(path, loras, adapters, {
-        engine,
-        precision: options.precision,
-        memory: options.memory,
-        vae,
-      }),
-    capacity: options.modelsInMemory ?? 2,
-  });
+  const models = modelPoolOf(options, { catalog, adapters, vaes, controlPool, engine });
   const pictures = createPicturePool({
     together: limits.picturesAtOnce,
     seconds: limits.pictureSeconds,
