@@ -1,6 +1,7 @@
 /** Ready-made configurations for common kinds of training, such as `sd train lora`: only pictures have to be given, and the model that is fine-tuned. */
 
 import type { Mapping } from '../config/validate.ts';
+import { v1Stages } from './v1-stages.ts';
 
 export interface Recipe {
   /** It fine-tunes a model, which the caller has to name. */
@@ -123,4 +124,5 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       training: { scale_lr: false },
     },
   },
+  ...v1Stages,
 };
