@@ -1,10 +1,12 @@
 /** `sd eval` from its words to its numbers, with the model that ships. */
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { zipSync } from 'fflate';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { pocketModel } from '../../src/model/load-model-node.ts';
@@ -50,6 +52,32 @@ test('reconstruction of a whole model, and its autoencoder alone', async (contex
     JSON.parse((await sd(['eval', 'reconstruction', '--model', bare, '--real', data, '--json'])).out),
     measures,
   );
+});
+
+test('a data set of any kind measures as its folder does: shards, a zip, an archive', async (context) => {
+  const folder = temporaryFolder(context);
+  const data = join(folder, 'pictures');
+  await mkdir(data);
+  await discs(data);
+  const names = await readdir(data);
+  const tar = spawnSync('tar', ['-czf', join(folder, 'a.tar.gz'), '-C', data, ...names.sort()]);
+  const files = Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(data, name))])),
+  );
+  const extras = { 'note.md': new Uint8Array(3), '__MACOSX/._disc-0.png': new Uint8Array(9) };
+  await writeFile(join(folder, 'a.zip'), zipSync({ ...files, ...extras }));
+  const measures = async (real: string) => {
+    const { code, out, err } = await sd(['eval', 'reconstruction', '--real', real, '--json', '--count', '2']);
+    assert.equal(code, 0, err);
+    return JSON.parse(out) as { readonly pictures: number };
+  };
+  const expected = await measures(data);
+  assert.equal(expected.pictures, 2);
+  assert.deepEqual(await measures(join(folder, 'a.zip')), expected);
+  if (tar.status === 0) assert.deepEqual(await measures(join(folder, 'a.tar.gz')), expected);
+  await writeFile(join(folder, 'empty.zip'), zipSync({ 'note.md': new Uint8Array(3) }));
+  const empty = await sd(['eval', 'reconstruction', '--real', join(folder, 'empty.zip')]);
+  assert.match(empty.err, /empty\.zip holds no pictures/);
 });
 
 async function saved(path: string, weights: WeightSource): Promise<string> {

@@ -1,9 +1,10 @@
-/** Pictures of a folder and their features, a few in memory at a time; grids and measures as `sd eval` writes them. */
+/** Pictures of a data set and their features, a few in memory at a time; grids and measures as `sd eval` writes them. */
 
 import type { FeaturesNetwork, PictureFeatures } from '../../evaluation/features.ts';
+import type { Sample, ShardedSource } from '../../training/data/sample.ts';
 import { gatherJson } from '../../distributed/communicator.ts';
 import type { Image } from '../../image/image.ts';
-import { picturesOfRank, type PlacedPicture } from './pictures-of-rank.ts';
+import { beyondEnd, picturesOfRank, type PlacedPicture } from './pictures-of-rank.ts';
 import type { Task } from './task.ts';
 
 export interface Picture {
@@ -12,56 +13,82 @@ export interface Picture {
 }
 
 /**
- * The pictures of a folder, sorted by name, each with its first caption and its place; read a few at a time, so that a set can have any
- * size. With several ranks those of this rank.
+ * The pictures of a folder (sorted by name), of shards, of Parquet files, of a zip or of an archive, each with its first caption and its
+ * place; read a few at a time, so that a set can have any size. With several ranks those of this rank.
  */
 export async function* picturesOf(
   folder: string,
   count: number | undefined,
   { context, progress, communicator }: Task,
 ): AsyncGenerator<readonly PlacedPicture<Picture>[], void, void> {
-  const { files, read } = await openPictures(folder, context);
+  await using pictures = await openPictures(folder, context);
+  const { files, read } = pictures;
   const total = Math.min(files, count ?? files);
   for await (const some of picturesOfRank(communicator, { files, count: total, atOnce }, read)) {
     yield some;
-    progress.step(folder, (some.at(-1)?.place ?? 0) + 1, total);
+    if (Number.isFinite(total)) progress.step(folder, (some.at(-1)?.place ?? 0) + 1, total);
   }
 }
 
 /** The shorter side of a folder's first picture. */
 export async function firstSide(folder: string, { context }: Task): Promise<number> {
-  const { files, read } = await openPictures(folder, context);
-  for (let i = 0; i < files; i++) {
-    const picture = await read(i);
+  await using pictures = await openPictures(folder, context);
+  for (let i = 0; i < pictures.files; i++) {
+    const picture = await pictures.read(i);
+    if (picture === beyondEnd) break;
     if (picture) return Math.min(picture.image.width, picture.image.height);
   }
   return 0;
 }
 
-interface OpenedPictures {
+interface OpenedPictures extends AsyncDisposable {
+  /** Infinity where the number is not known. */
   readonly files: number;
-  readonly read: (index: number) => Promise<Picture | undefined>;
+  /** By ascending numbers where the number is not known. */
+  readonly read: (index: number) => Promise<Picture | undefined | typeof beyondEnd>;
 }
 
-/** The pictures of a folder, or of an archive, by number; those that cannot be read are undefined, with a warning. */
+/** The pictures of a data set, or of an archive, by number; those that cannot be read are undefined, with a warning. */
 async function openPictures(folder: string, context: Task['context']): Promise<OpenedPictures> {
   if (folder.endsWith('.npz')) return openArchive(folder);
-  const { imageFolder } = await import('../../training/data/folder-node.ts');
+  const { openData } = await import('../../training/data/open-data-node.ts');
   const { createProblems } = await import('../../training/data/problems.ts');
   const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   const { flatten } = await import('../../image/image.ts');
   const { decodePicture } = await import('../../training/data/batches.ts');
   const problems = createProblems(({ message }) => context.err.write(`warning: ${message}\n`));
-  const source = await imageFolder(folder, { problems });
+  const source = await openData(folder, { problems });
+  const pictureOf = async (sample: Sample | undefined): Promise<Picture | undefined> => {
+    if (!sample || !('image' in sample)) return undefined;
+    const image = await decodePicture(sample, nodeImageCodec, problems);
+    return image && { image: flatten(image), caption: sample.captions[0] ?? '' };
+  };
+  const close = { [Symbol.asyncDispose]: () => source.close() };
+  if ('count' in source)
+    return {
+      ...close,
+      files: source.count,
+      read: async (index) => pictureOf(await source.read(index, context.signal)),
+    };
+  const samples = samplesInOrder(source, context.signal);
+  let next = 0;
   return {
-    files: source.count,
+    ...close,
+    files: Number.POSITIVE_INFINITY,
     async read(index) {
-      const sample = await source.read(index, context.signal);
-      if (!sample || !('image' in sample)) return undefined;
-      const image = await decodePicture(sample, nodeImageCodec, problems);
-      return image && { image: flatten(image), caption: sample.captions[0] ?? '' };
+      for (;;) {
+        const { done, value } = await samples.next();
+        if (done) return beyondEnd;
+        if (next++ === index) return pictureOf(value);
+      }
     },
   };
+}
+
+/** The samples of all shards. */
+async function* samplesInOrder(source: ShardedSource, signal: AbortSignal): AsyncGenerator<Sample, void, void> {
+  for (let shard = 0; shard < source.shards.length; shard++)
+    for await (const { sample } of source.open(shard, undefined, signal)) yield sample;
 }
 
 /** Most bytes of an archive, which is read whole. */
@@ -90,6 +117,7 @@ async function openArchive(path: string): Promise<OpenedPictures> {
     const size = height * width * 3;
     return {
       files,
+      async [Symbol.asyncDispose]() {},
       async read(index) {
         const bytes = (pictures.data as Uint8Array).slice(index * size, (index + 1) * size);
         return { image: createImage(width, height, 3, bytes), caption: '' };

@@ -17,12 +17,12 @@ export const evalOptions = {
   real: text(
     ['--real', '--data', '-r'],
     'DIR',
-    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance; for pictures and adm an .npz too (of pictures, or for adm of statistics)',
+    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance; WebDataset shards (.tar), Parquet files, a .zip or an .npz of pictures; for adm an .npz of statistics too; for bits a folder',
   ),
   made: text(
     ['--made', '--generated', '-g'],
     'DIR',
-    'generated pictures: a folder, or an .npz of guided-diffusion or sd sample',
+    'generated pictures: as --real, such as an .npz of guided-diffusion or sd sample',
   ),
   models: list(
     ['--model', '--ckpt', '-m'],

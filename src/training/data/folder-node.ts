@@ -5,7 +5,7 @@
  */
 
 import { lstat, readdir, realpath } from 'node:fs/promises';
-import { isAbsolute, join, relative, sep } from 'node:path';
+import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { isHiddenName } from '../../files/hidden-name.ts';
@@ -16,6 +16,7 @@ import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource, SampleMetadata } from './sample.ts';
 import { captionBytes, parseObject } from './sample-text.ts';
+import { followedLinks, type FollowedLinks, isWithin } from './followed-links-node.ts';
 
 export interface FolderOptions {
   readonly problems: Problems;
@@ -55,14 +56,14 @@ const largestPicture = 2 ** 28;
  * other tables are reported.
  *
  * Throws `file-not-found` for a missing folder or picture, `file-corrupt` for a broken line, `file-unsafe` for a
- * `file_name` that leads out of the folder, `invalid-argument` for a folder without pictures. Links are never followed.
+ * `file_name` that leads out of the folder, `invalid-argument` for a folder without pictures. Links: see followed-links-node.ts.
  */
 export async function imageFolder(path: string, options: FolderOptions): Promise<IndexedSource> {
   const { problems, captionField, mapField = 'conditioning_image', mapFolder } = options;
   const root = await realpath(path).catch((cause: unknown) => {
     throw fileError(path, cause);
   });
-  const files = await listFiles(root, '', problems);
+  const files = await filesOf(root, problems);
   const entries = await entriesOf(root, files, problems);
   if (entries.length === 0)
     throw new StableDiffusionError(
@@ -151,7 +152,7 @@ async function mapsIn(folder: string, problems: Problems): Promise<(name: string
   const root = await realpath(folder).catch((cause: unknown) => {
     throw fileError(folder, cause);
   });
-  const files = (await listFiles(root, '', problems)).filter((name) => picture.test(name));
+  const files = (await filesOf(root, problems)).filter((name) => picture.test(name));
   const byName = new Map(files.map((name) => [captionKey(name, ''), name]));
   return async (name) => {
     const found = byName.get(captionKey(name, ''));
@@ -223,8 +224,21 @@ async function recordOf(root: string, name: string, problems: Problems): Promise
   return {};
 }
 
-/** Ordinary files below a folder. */
-async function listFiles(root: string, below: string, problems: Problems): Promise<string[]> {
+const pictureEndings = ['.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.webp', '.gif'];
+
+/** Ordinary files below a folder, and what its links lead to. */
+const filesOf = (root: string, problems: Problems): Promise<string[]> =>
+  listFiles(root, '', {
+    problems,
+    links: followedLinks(root, { isPictureName: (name) => picture.test(name), pictureEndings }),
+  });
+
+interface Listing {
+  readonly problems: Problems;
+  readonly links: FollowedLinks;
+}
+
+async function listFiles(root: string, below: string, listing: Listing): Promise<string[]> {
   const entries = await readdir(join(root, below), { withFileTypes: true }).catch((cause: unknown) => {
     throw fileError(join(root, below), cause);
   });
@@ -232,9 +246,11 @@ async function listFiles(root: string, below: string, problems: Problems): Promi
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const name = below === '' ? entry.name : `${below}/${entry.name}`;
     if (isHiddenName(entry.name)) continue;
-    if (entry.isSymbolicLink()) problems.report('unsafe-name', name, `${name} is a link and is not followed.`);
-    else if (entry.isDirectory()) for (const file of await listFiles(root, name, problems)) files.push(file);
-    else if (entry.isFile()) files.push(name);
+    const linked = entry.isSymbolicLink() ? await listing.links.follow(name, join(root, name)) : undefined;
+    if (typeof linked === 'object') listing.problems.report('unsafe-name', name, linked.reason);
+    else if (linked === 'folder' || entry.isDirectory())
+      for (const file of await listFiles(root, name, listing)) files.push(file);
+    else if (linked === 'file' || entry.isFile()) files.push(name);
   }
   return files;
 }
@@ -242,7 +258,11 @@ async function listFiles(root: string, below: string, problems: Problems): Promi
 async function readTable(root: string, table: string, files: readonly string[], problems: Problems): Promise<Entry[]> {
   const there = new Set(files);
   const folder = table.slice(0, table.lastIndexOf('/') + 1);
-  const text = decodeText(await readFileOf('table of pictures', join(root, table), { within: root }));
+  const path = join(root, table);
+  const real = await realpath(dirname(path));
+  // A table in a linked folder lies there.
+  const within = isWithin(real, root) ? root : real;
+  const text = decodeText(await readFileOf('table of pictures', path, { within }));
   if (text === undefined) throw notUtf8(table);
   const entries: (Entry & { readonly where: string; readonly row: SampleMetadata })[] = [];
   for (const [i, line] of text.split('\n').entries()) {
@@ -262,7 +282,7 @@ async function readTable(root: string, table: string, files: readonly string[], 
     if (there.has(name)) continue;
     const status = await lstat(join(root, name)).catch(() => undefined);
     if (status?.isSymbolicLink())
-      throw new StableDiffusionError('file-unsafe', `${where} names ${name}, which is a link; links are not followed.`);
+      throw new StableDiffusionError('file-unsafe', `${where} names ${name}, which is a link that is not followed.`);
     throw new StableDiffusionError('file-not-found', `${where} names ${name}, which does not exist.`);
   }
   return entries.map(({ name, row }) => ({ name, row, table: folder }));

@@ -1,4 +1,4 @@
-/** A data set by its path: a folder of pictures, shards by pattern, Parquet files, or a folder of cached latents. */
+/** A data set by its path: a folder or a zip of pictures, shards by pattern, Parquet files, or a folder of cached latents. */
 
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import type { Problems } from './problems.ts';
 import type { SampleSource } from './sample.ts';
 import { isRemote, openRemoteShards, type ShardCache } from './remote-shards-node.ts';
 import { expandBraces, shardNames } from './shard-names-node.ts';
+import { zipPictures } from './zip-pictures.ts';
 import { webDataset } from './webdataset.ts';
 import { isHiddenName } from '../../files/hidden-name.ts';
 
@@ -43,6 +44,17 @@ async function openAll(paths: readonly string[]): Promise<ByteSource[]> {
   }
 }
 
+/** Closes the file where it cannot be used. */
+async function openZipPictures(path: string, { problems }: OpenDataOptions): Promise<SampleSource> {
+  const file = await openFile(path);
+  try {
+    return await zipPictures(file, problems);
+  } catch (cause) {
+    await file.close();
+    throw cause;
+  }
+}
+
 /** img2dataset's table of a shard or of a folder of pictures, which lies next to it and has no pictures itself. */
 function isTableOf(name: string, inFolder: readonly string[]): boolean {
   const stem = name.slice(0, -'.parquet'.length);
@@ -58,7 +70,7 @@ const mapsAreOfFolders = (path: string): StableDiffusionError =>
 const labelsAreOfFolders = (path: string): StableDiffusionError =>
   new StableDiffusionError(
     'invalid-argument',
-    `${path}: labels is for folders of pictures. Shards and Parquet files give classes in their field class_label.`,
+    `${path}: labels is for folders of pictures. Unpack a zip; shards and Parquet files give classes in their field class_label.`,
   );
 
 /** Throws `file-not-found`, `invalid-argument` for a folder with nothing to train on, or the errors of the kind of data. */
@@ -80,16 +92,18 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const isShards =
     paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
     inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name));
+  const isZip = !status.isDirectory() && /\.zip$/i.test(path);
   if (options.mapFolder !== undefined && (!status.isDirectory() || parquet.length > 0 || isShards))
     throw mapsAreOfFolders(path);
-  if (options.needsLabels && (parquet.length > 0 || isShards)) throw labelsAreOfFolders(path);
+  if (options.needsLabels && (parquet.length > 0 || isShards || isZip)) throw labelsAreOfFolders(path);
   if (parquet.length > 0) return parquetDataset(await openAll(parquet), options);
   if (isShards) {
     return webDataset({ label: path, shards: await shardNames(path), open: openFile, ...options });
   }
   if (status.isDirectory()) return imageFolder(path, options);
+  if (isZip) return openZipPictures(path, options);
   throw new StableDiffusionError(
     'invalid-argument',
-    `${path} is not a data set. Give a folder of pictures, .tar shards or .parquet files.`,
+    `${path} is not a data set. Give a folder of pictures, a .zip of pictures, .tar shards or .parquet files.`,
   );
 }
