@@ -72,6 +72,7 @@ const prefixes: readonly (readonly [prefix: string, network: LoraNetwork | undef
   ['text_encoder_2.', 'text_2'],
   ['text_encoders.clip_l.transformer.', 'text'],
   ['text_encoders.clip_g.transformer.', 'text_2'],
+  ['text_encoders.clip_h.transformer.', 'text'],
   [partPrefixes.unet, 'unet'],
   ['diffusion_model.', 'unet'],
   [partPrefixes.cond_stage, 'text'],

@@ -1,6 +1,7 @@
 /** The table of nodes: a new one is one row in a file of this folder. */
 
 import { type NodeTable, nodeTable } from '../definition.ts';
+import { animationNodes } from './animations.ts';
 import { batchNodes } from './batches.ts';
 import { blockMergingNodes } from './block-merging.ts';
 import { conditioningNodes } from './conditioning.ts';
@@ -72,6 +73,7 @@ export const nodes: NodeTable = nodeTable([
   ...blockMergingNodes,
   ...modelFileNodes,
   ...imageFileNodes,
+  ...animationNodes,
   ...imageNodes,
   ...pictureEffectNodes,
   ...maskNodes,

@@ -1,6 +1,7 @@
 /** Nodes that write models into the output folder. As in ComfyUI they show nothing. */
 
 import { defineNode, type NodeType } from '../definition.ts';
+import { saveExtractedLora } from '../extract-lora.ts';
 import { saveCheckpoint, saveClip, saveModel, saveVae } from '../save-model.ts';
 
 const common = {
@@ -60,4 +61,32 @@ const vaeSaveNode = defineNode({
   },
 });
 
-export const modelFileNodes: readonly NodeType[] = [checkpointSaveNode, clipSaveNode, vaeSaveNode, modelSaveNode];
+const loraSaveNode = defineNode({
+  name: 'LoraSave',
+  displayName: 'Extract and Save Lora',
+  category: '_for_testing',
+  module: 'comfy_extras.nodes_lora_extract',
+  required: {
+    filename_prefix: ['STRING', { default: 'loras/ComfyUI_extracted_lora' }],
+    rank: ['INT', { default: 8, min: 1, max: 4096, step: 1 }],
+    lora_type: [['standard', 'full_diff']],
+    bias_diff: ['BOOLEAN', { default: true }],
+  },
+  optional: { model_diff: ['MODEL', {}], text_encoder_diff: ['CLIP', {}] },
+  outputs: [],
+  outputNode: true,
+  async run({ filename_prefix, rank, lora_type, bias_diff, model_diff, text_encoder_diff }, context) {
+    const difference = { model: model_diff, clip: text_encoder_diff };
+    const options = { rank, full: lora_type === 'full_diff', withBiases: bias_diff };
+    if (model_diff || text_encoder_diff) await saveExtractedLora(difference, filename_prefix, options, context);
+    return [];
+  },
+});
+
+export const modelFileNodes: readonly NodeType[] = [
+  checkpointSaveNode,
+  clipSaveNode,
+  vaeSaveNode,
+  modelSaveNode,
+  loraSaveNode,
+];

@@ -77,8 +77,20 @@ const modelSamplingContinuousVNode = defineNode({
   run: ({ model, sigma_max, sigma_min }) => [{ ...model, sampling: continuousV(sigma_min, sigma_max) }],
 });
 
+/** Networks compute in float32 here whatever is asked, which is more exact than what the original then does. */
+const modelComputeDtypeNode = defineNode({
+  name: 'ModelComputeDtype',
+  displayName: 'ModelComputeDtype',
+  category: 'advanced/debug/model',
+  module: 'comfy_extras.nodes_model_advanced',
+  required: { model: ['MODEL'], dtype: [['default', 'fp32', 'fp16', 'bf16']] },
+  outputs: ['MODEL'],
+  run: ({ model }) => [model],
+});
+
 export const modelSamplingNodes: readonly NodeType[] = [
   modelSamplingDiscreteNode,
   modelSamplingContinuousEDMNode,
   modelSamplingContinuousVNode,
+  modelComputeDtypeNode,
 ];
