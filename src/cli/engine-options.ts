@@ -21,7 +21,7 @@ export const engineOptions = {
 export const memoryOptions = {
   lowMemory: flag(
     ['--low-memory'],
-    'free text encoders and denoiser when they are done, and load them again when they are needed; the pictures are the same (default: text encoders, if memory is short)',
+    'free text encoders and denoiser when they are done, and load them again when they are needed; the pictures are the same (default: if memory is short; a command that makes one run frees each when no batch is left that needs it)',
   ),
 };
 

@@ -5,6 +5,7 @@ import { type ControlInputs, joinControls } from '../generation/control-inputs.t
 import type { TaskOptions } from '../generation/inputs.ts';
 import { presetText } from '../generation/presets.ts';
 import type { Task } from '../generation/request.ts';
+import type { MemoryUse } from '../model/free-networks.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
 import { closeControls, controlFieldsOf, openControls } from './control-options.ts';
@@ -25,6 +26,7 @@ import { createStopwatch } from './stopwatch.ts';
 export async function loadNamedModel(
   context: CliContext,
   values: ModelValues & { readonly taesd?: string | undefined; readonly quiet: boolean; readonly json: boolean },
+  memory: MemoryUse = 'auto',
 ): Promise<Model> {
   const { loadModel } = await import('../model/load-model-node.ts');
   const { pullOptions } = await import('./download-progress.ts');
@@ -36,6 +38,7 @@ export async function loadNamedModel(
       engine,
       ownsEngine: true,
       precision: precisionOf(values, engine),
+      memory,
       ...memoryOf(values),
       config,
       hub,
@@ -97,7 +100,8 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   await checkOutputs(values);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
-  const model = await (run.load?.() ?? loadNamedModel(context, { ...values, loras }));
+  const isOneRun = (run.rounds?.length ?? 1) === 1 && fields['outpaint'] === undefined;
+  const model = await (run.load?.() ?? loadNamedModel(context, { ...values, loras }, isOneRun ? 'once' : 'auto'));
   let others: RunModels | undefined;
   let controls: ControlInputs | undefined;
   try {

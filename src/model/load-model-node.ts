@@ -27,7 +27,10 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   /** Stop `engine` too when the model is disposed of. */
   readonly ownsEngine?: boolean;
   readonly precision?: PrecisionName | undefined;
-  /** `low` frees text encoders and denoiser when they are done, in every run. Default `auto`: text encoders, if memory is short. */
+  /**
+   * `low` frees text encoders and denoiser when they are done, in every run; `once`, for a model that makes one run, when no batch is left that
+   * needs them. Default `auto`: if memory is short.
+   */
   readonly memory?: MemoryUse | undefined;
   /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. Default: `vocab.txt` next to the checkpoint. */
   readonly vocabulary?: string;

@@ -28,8 +28,11 @@ export async function* runStage(model: Model, options: SplitOptions, start?: Sta
   const latents: Tensor<'float32'>[] = [];
   let firstNoise: Tensor<'float32'> | undefined;
   let guide: GuideBatch | undefined;
+  const { largestRun: needed } = plan;
+  const models = [model, ...(plan.refiner ? [plan.refiner.model] : [])];
   for (const batch of batches) {
     throwIfAborted(inputs.signal);
+    const isLast = batch.iteration === batches.iterations;
     if (!batch.isMade) {
       await rehearseBatch(plan, batch, stream);
       continue;
@@ -37,8 +40,7 @@ export async function* runStage(model: Model, options: SplitOptions, start?: Sta
     if (!guide || !batches.areAlike) {
       yield { kind: 'stage', stage: 'text' };
       guide = await conditionBatch(plan, batch);
-      for (const one of [model, ...(plan.refiner ? [plan.refiner.model] : [])])
-        await freeTextEncoders(one, plan.largestRun);
+      for (const one of models) await freeTextEncoders(one, { isDone: batches.areAlike || isLast, needed });
     }
     const noise = stream.of(batch);
     if (plan.start.prepare) yield { kind: 'stage', stage: 'image' };
@@ -49,7 +51,7 @@ export async function* runStage(model: Model, options: SplitOptions, start?: Sta
     yield { kind: 'stage', stage: 'sampling' };
     const latent = yield* sampleBatch(plan, batch, { guide, noise, startNoise, start: prepared });
     latents.push(latent);
-    await freeDenoiser(model);
+    for (const one of models) await freeDenoiser(one, { isDone: isLast, needed });
     yield { kind: 'stage', stage: 'decoding' };
     const shown = shownMasks(prepared.inpainting, latent, plan);
     const finished = await finishPictures(plan, batch, latent);

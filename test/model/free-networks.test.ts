@@ -44,9 +44,12 @@ test('pictures are the same whether networks were freed or not', async () => {
   const kept = await run('auto');
   assert.equal(kept.log, '+text +x +z');
   const short = await run('auto', () => 2 ** 24);
-  assert.equal(short.log, '+text -text +x +z');
+  assert.equal(short.log, '+text -text +x -x +z +x');
   const low = await run('low');
   assert.equal(low.log, '+text -text +x -x +z +x -x');
+  const once = await run('once');
+  assert.equal(once.log, '+text -text +x +z -x');
+  assert.deepEqual(once.latents.data, kept.latents.data);
   assert.deepEqual(short.latents.data, kept.latents.data);
   assert.deepEqual(low.latents.data, kept.latents.data);
 });
