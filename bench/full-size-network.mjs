@@ -39,6 +39,20 @@ const side = Number(size) / 8;
 const batch = Number(values.batch);
 const ratio = values['token-merging'];
 
+/** The vector of SDXL: a pooled text, and the sizes of a picture without a crop, each in cosines and sines. */
+function vectorOf({ adm_in_channels: channels }, { embedders }) {
+  const { width } = embedders.find(({ kind }) => kind === 'sizes');
+  const pooled = wave([batch, channels - 6 * width], 37.719);
+  const half = width / 2;
+  const sizes = [Number(size), Number(size), 0, 0, Number(size), Number(size)].flatMap((value) => {
+    const angles = Array.from({ length: half }, (_, i) => value * Math.exp((-Math.log(10000) * i) / half));
+    return [...angles.map(Math.cos), ...angles.map(Math.sin)];
+  });
+  const share = pooled.data.length / batch;
+  const rows = Array.from({ length: batch }, (_, i) => [...pooled.data.subarray(i * share, (i + 1) * share), ...sizes]);
+  return float32([batch, channels], Float32Array.from(rows.flat()));
+}
+
 /** With guidance the UNet and the text encoder see two samples. */
 const networks = {
   unet: {
@@ -46,38 +60,39 @@ const networks = {
     stage: 'unet_config',
     graph: 'forward',
     output: 'out',
-    inputs: {
+    inputs: (config, { cond_stage_config: conditioner }) => ({
       x: wave([batch, 4, side, side], 12.9898),
       timesteps: float32([batch], new Array(batch).fill(500)),
-      context: wave([batch, 77, 768], 78.233),
-    },
+      context: wave([batch, 77, config.context_dim], 78.233),
+      ...(config.adm_in_channels ? { y: vectorOf(config, conditioner) } : {}),
+    }),
   },
   vae: {
     of: 'first_stage',
     stage: 'first_stage_config',
     graph: 'decode',
     output: 'decoded',
-    inputs: { z: wave([1, 4, side, side], 12.9898) },
+    inputs: () => ({ z: wave([1, 4, side, side], 12.9898) }),
   },
   text: {
     of: 'cond_stage',
     stage: 'cond_stage_config',
     graph: 'forward',
     output: 'last_hidden_state',
-    inputs: {
+    inputs: () => ({
       input_ids: tensor(
         'int64',
         [2, 77],
         BigInt64Array.from({ length: 2 * 77 }, (_, i) => (i % 77 === 0 ? 49406n : 49407n)),
       ),
-    },
+    }),
   },
 };
 
 /** Graphs with merged tokens are of one size. */
 const merging = (share) => ({ extensions: [tokenMerging({ ratio: share })], size: [side, side] });
 
-async function load({ of, stage, graph, output }) {
+async function load({ of, stage, graph, output, inputs }) {
   const engine = createNodeEngine({ threads: Number(threads) });
   const checkpoint = await openCheckpointAt(file);
   const config = checkpoint.config[stage];
@@ -89,19 +104,19 @@ async function load({ of, stage, graph, output }) {
     { precision },
   );
   await checkpoint.close();
-  return { engine, program };
+  return { engine, program, inputs: inputs(config, checkpoint.config) };
 }
 
 const network = networks[part];
 if (!network) throw new Error(`There is no network ${part} to measure.`);
 let start = performance.now();
-const { engine, program } = await load(network);
+const { engine, program, inputs } = await load(network);
 const result = { side: 'stable-diffusion-ts', precision, load: (performance.now() - start) / 1000, runs: [], cpu: [] };
 let data = new Float32Array();
 for (let i = 0; i < Number(runs); i++) {
   const before = process.cpuUsage();
   start = performance.now();
-  ({ data } = (await program.run(network.inputs))[network.output]);
+  ({ data } = (await program.run(inputs))[network.output]);
   result.runs.push((performance.now() - start) / 1000);
   const { user, system } = process.cpuUsage(before);
   result.cpu.push((user + system) / 1e6);

@@ -32,14 +32,15 @@ export const median = (list: readonly number[]): number => {
 /** Without the first run, which lays out memory. */
 export const warm = (list: readonly number[]): readonly number[] => (list.length > 1 ? list.slice(1) : list);
 
-/** The checkpoint with made-up weights in `folder`, made if it is missing. */
-export function madeUpCheckpoint(folder: string, dtype: 'f32' | 'f16'): string {
-  const file = join(folder, `full-${dtype}.safetensors`);
+/** The checkpoint of a listed model with made-up weights in `folder`, made if it is missing. */
+export function madeUpCheckpoint(folder: string, dtype: 'f32' | 'f16', model: 'v1' | 'sdxl-base' = 'v1'): string {
+  const file = join(folder, `${model === 'v1' ? 'full' : model}-${dtype}.safetensors`);
   if (existsSync(file)) return file;
   mkdirSync(folder, { recursive: true });
+  const settings = ['--dtype', dtype, '--model', model, '--out', file];
   const made = spawnSync(
     process.execPath,
-    ['--import', './tools/typescript.mjs', 'bench/full-size-weights.ts', '--dtype', dtype, '--out', file],
+    ['--import', './tools/typescript.mjs', 'bench/full-size-weights.ts', ...settings],
     { cwd: root, stdio: 'inherit' },
   );
   if (made.status !== 0) throw new Error(`${file} could not be made.`);
