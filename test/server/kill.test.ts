@@ -36,6 +36,10 @@ const started = async <P extends Program>(starting: Promise<P>): Promise<P> => {
   programs.add(program);
   return program;
 };
+/** Of a worker that is killed or frozen: its jobs are given to another after this. */
+const shortLock = ['--lock-seconds', '1'];
+/** Of the worker that takes them: longer than any machine holds it up. It looks for jobs without a lock twice in this time. */
+const longLock = ['--lock-seconds', '6'];
 const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2 };
 /** Long enough to be seen under way on any machine. */
 const long = { ...small, width: 128, height: 128, steps: 60, iterations: 2 };
@@ -106,10 +110,9 @@ test('kill -9 while requests come in: a job is accepted or not, and asking again
 
 test('kill -9 of a worker in the middle of a job: another makes it, once', { skip: noRedis }, async () => {
   const url = redis?.url ?? '';
-  const shared = ['--redis-prefix', 'kill', '--lock-seconds', '1'];
+  const shared = ['--redis-prefix', 'kill'];
   const server = await started(startServe(['--data', join(folder, 'front'), '--no-work', '--redis', url, ...shared]));
-  const worker = (name: string): Promise<Program> => started(startWork(url, [...shared, '--data', join(folder, name)]));
-  const first = await worker('worker1');
+  const first = await started(startWork(url, [...shared, ...shortLock, '--data', join(folder, 'worker1')]));
   const running = await postJob(server.url, long);
   const others = await Promise.all([3, 4].map((steps) => postJob(server.url, { ...small, steps })));
   await untilStep(server.url, running.id);
@@ -119,7 +122,7 @@ test('kill -9 of a worker in the middle of a job: another makes it, once', { ski
       if (event === 'result' || event === 'error') results.push(data);
   })();
   await first.end('SIGKILL');
-  const second = await worker('worker2');
+  const second = await started(startWork(url, [...shared, ...longLock, '--data', join(folder, 'worker2')]));
   await following;
   assert.equal(results.length, 1);
   const job = await getJob(server.url, running.id);
@@ -134,13 +137,13 @@ test('a worker that was frozen for longer than its lock does not finish a job a 
   skip: noRedis,
 }, async () => {
   const url = redis?.url ?? '';
-  const shared = ['--redis-prefix', 'freeze', '--lock-seconds', '1'];
+  const shared = ['--redis-prefix', 'freeze'];
   const server = await started(startServe(['--data', join(folder, 'front2'), '--no-work', '--redis', url, ...shared]));
-  const frozen = await started(startWork(url, [...shared, '--data', join(folder, 'worker3')]));
+  const frozen = await started(startWork(url, [...shared, ...shortLock, '--data', join(folder, 'worker3')]));
   const { id } = await postJob(server.url, long);
   await untilStep(server.url, id);
   frozen.process.kill('SIGSTOP');
-  const living = await started(startWork(url, [...shared, '--data', join(folder, 'worker4')]));
+  const living = await started(startWork(url, [...shared, ...longLock, '--data', join(folder, 'worker4')]));
   const job = await untilFinished(server.url, id);
   await assertPictures(server.url, job, 2);
   frozen.process.kill('SIGCONT');

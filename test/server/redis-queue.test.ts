@@ -76,6 +76,22 @@ test('redis: messages of other programs on the channel are passed over', { skip:
   await queue.close();
 });
 
+test('redis: a worker that gives back a job which another has taken over does not change its attempts', {
+  skip: noRedis,
+}, async (context) => {
+  const queue = await open(3, 'taken-over');
+  context.after(() => queue.close());
+  const { id } = await queue.add(newJob(), admission);
+  const [taken] = await queue.take({ pictures: 1, signal: AbortSignal.timeout(2000) });
+  assert.equal(taken?.id, id);
+  const lock = `taken-over:jobs:${id}:lock`;
+  assert.equal(await queue.redis.exists(lock), 1);
+  await queue.redis.set(lock, 'the token of another');
+  await queue.release(taken);
+  const { state, attempt } = (await queue.get(id)) ?? {};
+  assert.deepEqual([state, attempt], ['running', 1]);
+});
+
 test('redis: a job whose lock is lost while it is put back does not hold up the next one', async () => {
   const bullOf = (owner: string) => ({
     id: owner,

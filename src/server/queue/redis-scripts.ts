@@ -21,7 +21,10 @@ local time = tonumber(redis.call('GET', KEYS[1]) or '0')
 if tonumber(ARGV[1]) > time then redis.call('SET', KEYS[1], ARGV[1]) end
 return 0`;
 
-/** A returned job does not count as an attempt: BullMQ counts attempts in the field `ats`. KEYS: the job. */
+/**
+ * A returned job does not count as an attempt: BullMQ counts attempts in the field `ats`. The attempts of a job whose lock is another's are
+ * that one's. KEYS: the job, its lock. ARGV: token.
+ */
 export const notBegunScript = `
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'ats', -1) end
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('HINCRBY', KEYS[1], 'ats', -1) end
 return 0`;

@@ -69,7 +69,8 @@ export class RedisTaker {
   /** A job whose lock is lost is another's: there is nothing to put back. */
   async putBack({ bull, token }: Taken): Promise<void> {
     this.#held.delete(bull.data.id);
-    await this.#connection.redis.eval(notBegunScript, '1', this.#connection.bullKey(String(bull.id)));
+    const key = this.#connection.bullKey(String(bull.id));
+    await this.#connection.redis.eval(notBegunScript, '2', key, `${key}:lock`, token);
     try {
       await bull.moveToWait(token);
     } catch (error) {
