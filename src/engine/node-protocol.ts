@@ -18,6 +18,8 @@ export interface SessionSettings {
   readonly provider: 'cpu' | 'webgpu' | 'cuda';
   /** Threads within one operation; 0 leaves it to the runtime. */
   readonly threads: number;
+  /** How much the runtime rewrites the graph when it loads it. */
+  readonly optimisation: 'all' | 'basic';
   /** Folder of weight files used in place. */
   readonly folder: string | undefined;
   /** Number of segments of the program. */

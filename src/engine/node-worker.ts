@@ -40,13 +40,13 @@ const states = new Map<number, Map<string, Tensor>>();
 const arrived = new Map<number, WeightBuffer[]>();
 
 function sessionOptions(
-  { provider, threads, folder, segments }: SessionSettings,
+  { provider, threads, optimisation, folder, segments }: SessionSettings,
   externalData: WeightBuffer[],
 ): InferenceSession.SessionOptions {
   return {
     executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     intraOpNumThreads: threads,
-    graphOptimizationLevel: 'all',
+    graphOptimizationLevel: optimisation,
     logSeverityLevel: 3,
     ...(externalData.length > 0 ? { externalData } : {}),
     // An arena keeps its largest working memory for the next run, and many segments would keep it many times.

@@ -120,7 +120,7 @@ class NodeEngine implements Engine {
         kind: 'compile',
         program,
         model: blockProbe(),
-        settings: { provider: 'cpu', threads: 1, folder: undefined, segments: 'one' },
+        settings: { provider: 'cpu', threads: 1, optimisation: 'all', folder: undefined, segments: 'one' },
       });
       const [result] = await this.#thread.call({
         kind: 'run',
@@ -152,7 +152,10 @@ class NodeEngine implements Engine {
     const endMark = this.provider === 'cpu' && (given.size > 0 || graph.parameters.length === 0);
     const form = { compute: precision.compute, fusedAttention, endMark, imageBlock, given };
     const program = this.#nextProgram++;
-    const settings = { provider: this.provider, threads: this.#threads };
+    const stored = graph.parameters.filter(({ name }) => !given.has(name));
+    // What the runtime makes faster beyond 'basic' needs weights that are built in; to look for it takes a third of its time to load.
+    const optimisation = this.provider === 'cpu' && stored.length === 0 ? 'basic' : 'all';
+    const settings = { provider: this.provider, threads: this.#threads, optimisation } as const;
     if (options.parameters === 'inputs') {
       await this.#thread.call({
         kind: 'compile',
@@ -162,7 +165,6 @@ class NodeEngine implements Engine {
       });
       return new NodeProgram(graph, this.#thread, program, 'inputs');
     }
-    const stored = graph.parameters.filter(({ name }) => !given.has(name));
     const plan = planWeights({ ...graph, parameters: stored }, weights, { precision, inPlace: true });
     await this.#checkFiles(plan);
     const segments = planSegments(graph, plan, {
