@@ -12,8 +12,9 @@ import { type AutoencoderTraining, createAutoencoderTraining } from '../../src/t
 import { autoencoderWeights } from '../../src/training/autoencoder/weights.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
+import { keepPrograms } from '../kept-programs.ts';
 
-const engine = createNodeEngine({ threads: 2 });
+const engine = keepPrograms(createNodeEngine({ threads: 2 }));
 after(() => engine.dispose());
 
 /** The form of `configs/autoencoder/autoencoder_kl_32x32x4.yaml` of latent-diffusion, smaller. */

@@ -16,9 +16,10 @@ import type { LoraTrainingOptions } from '../../src/training/adapt/lora.ts';
 import { trainAdapter } from '../../src/training/adapt/train-adapter.ts';
 import type { TrainingItem } from '../../src/training/data/sample.ts';
 import type { Trainee } from '../../src/training/trainee.ts';
+import { keepPrograms } from '../kept-programs.ts';
 import { reference } from '../reference.ts';
 
-export const engine = createNodeEngine({ threads: 2 });
+export const engine = keepPrograms(createNodeEngine({ threads: 2 }));
 
 export const tiny = reference('diffusion/pipelines/tiny.ckpt');
 

@@ -12,6 +12,7 @@ import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import type { TrainingEvent } from '../../src/training/loop-options.ts';
 import { train, type TrainOptions } from '../../src/training/train-node.ts';
+import { keepPrograms } from '../kept-programs.ts';
 
 export { autoencoderYaml, ddconfig, diffusionYaml } from './tiny-yaml.ts';
 
@@ -30,7 +31,7 @@ export const colours = ['red', 'green', 'blue'] as const;
 
 /** For a test file: engine and folder are gone when its tests are done. */
 export async function trainingRuns(): Promise<TrainingRuns> {
-  const engine = createNodeEngine({ threads: 1 });
+  const engine = keepPrograms(createNodeEngine({ threads: 1 }));
   const folder = mkdtempSync(join(tmpdir(), 'training-'));
   after(async () => {
     await engine.dispose();
