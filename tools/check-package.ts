@@ -178,6 +178,32 @@ function types(app: string): void {
   }
 }
 
+/** The browser's half in a project whose lib has no DOM, such as a server's: no error of ours. onnxruntime-common's types need the DOM. */
+function typesWithoutDom(app: string): void {
+  writeFileSync(
+    join(app, 'shared.ts'),
+    `import { connectWorker, loadModel, serveWorker } from 'stable-diffusion-ts/web';
+export const parts = { connectWorker, loadModel, serveWorker };
+`,
+  );
+  const compilerOptions = {
+    module: 'esnext',
+    moduleResolution: 'bundler',
+    lib: ['ES2022'],
+    types: ['node'],
+    target: 'es2022',
+    strict: true,
+    noEmit: true,
+    skipLibCheck: false,
+  };
+  writeFileSync(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['shared.ts'] }));
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const { stdout } = spawnSync(process.execPath, [tsc, '-p', '.'], { cwd: app, encoding: 'utf8' });
+  const own = stdout.split('\n').filter((line) => /error TS/.test(line) && !line.includes('onnxruntime-common'));
+  demand(own.length === 0, `TypeScript without the DOM in lib:\n${own.join('\n')}`);
+  console.log('TypeScript without the DOM in lib: no error');
+}
+
 /** A production build of a page and its worker. */
 function page(app: string): void {
   const vite = join(root, 'web/node_modules/vite/bin/vite.js');
@@ -234,6 +260,7 @@ try {
   const app = install(folder, pack(folder));
   picture(app);
   types(app);
+  typesWithoutDom(app);
   page(app);
   await bundle(app);
 } catch (error) {

@@ -22,8 +22,8 @@ import type {
 /** A `Worker`, or any other end of a message channel. */
 export interface WorkerPort {
   postMessage(message: WorkerRequest): void;
-  addEventListener(type: 'message', listener: (event: MessageEvent<WorkerReply>) => void): void;
-  addEventListener(type: 'error', listener: (event: ErrorEvent) => void): void;
+  addEventListener(type: 'message', listener: (event: { readonly data: WorkerReply }) => void): void;
+  addEventListener(type: 'error', listener: (event: { readonly message: string }) => void): void;
   terminate(): void;
 }
 

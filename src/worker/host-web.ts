@@ -33,8 +33,8 @@ import type {
 
 /** A worker's global scope, or any other end of a message channel. */
 export interface WorkerScope {
-  postMessage(message: WorkerReply, options: { readonly transfer: Transferable[] }): void;
-  addEventListener(type: 'message', listener: (event: MessageEvent<WorkerRequest>) => void): void;
+  postMessage(message: WorkerReply, options: { readonly transfer: ArrayBuffer[] }): void;
+  addEventListener(type: 'message', listener: (event: { readonly data: WorkerRequest }) => void): void;
 }
 
 export interface WorkerHostOptions {
@@ -152,7 +152,7 @@ function previewer(share: number, now: () => number): Preview {
 async function workerEvent(
   given: PipelineEvent,
   preview: Preview,
-): Promise<{ readonly event: WorkerEvent; readonly transfer?: Transferable[] }> {
+): Promise<{ readonly event: WorkerEvent; readonly transfer?: ArrayBuffer[] }> {
   if (given.kind === 'stage') return { event: given };
   if (given.kind === 'step') {
     const { latent: _, denoised: __, preview: ___, ...step } = given;
@@ -182,7 +182,7 @@ export function serveWorker(
     await old?.dispose();
   };
 
-  const event = (id: number, value: WorkerEvent, transfer: Transferable[] = []): void =>
+  const event = (id: number, value: WorkerEvent, transfer: ArrayBuffer[] = []): void =>
     scope.postMessage({ id, kind: 'event', event: value }, { transfer });
 
   const answer = async (request: WorkerRequest, signal: AbortSignal): Promise<ModelFacts | undefined> => {
