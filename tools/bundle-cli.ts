@@ -33,6 +33,9 @@ await build({
   platform: 'node',
   target: 'node20',
   packages: 'external',
+  // A fifth less to read and to scan. Names stay, for stacks.
+  minifyWhitespace: true,
+  minifySyntax: true,
   logLevel: 'warning',
   plugins: [ownAddresses],
 });

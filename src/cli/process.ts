@@ -4,7 +4,7 @@
  */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { getHeapStatistics } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { StableDiffusionError } from '../errors.ts';
 import type { FromCommand, ToCommand, CommandSetting, StreamName } from './command-thread.ts';
@@ -15,6 +15,11 @@ import { errorJson, errorLine, exitCodes, reportError } from './exit-codes.ts';
 const defaultPatience = 900;
 /** npm passes on a Ctrl-C that the terminal has sent already: within this time it is the same one. */
 const samePress = 200;
+/**
+ * Bytes of code that a function runs before V8 compiles it for speed, 66 KB by default. A short command ends before most of what V8 then
+ * compiles is of use; loops of work pass 1 MB within milliseconds.
+ */
+const bytesBeforeCompilation = 1_000_000;
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   readonly version: string;
@@ -22,6 +27,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 
 /** Runs a command line; resolves to the exit code when everything is written. */
 export function runProcess(words: readonly string[]): Promise<number> {
+  // That of Node 20. Later ones count calls instead, and complain of a setting that they do not know.
+  if (process.versions.v8.startsWith('11.')) setFlagsFromString(`--interrupt-budget=${bytesBeforeCompilation}`);
   const worker = new Worker(commandThread(), {
     workerData: settingOf(words),
     resourceLimits: { maxOldGenerationSizeMb: Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20) },
