@@ -107,38 +107,38 @@ test('a rank killed with SIGKILL ends the job; the last checkpoint goes on to th
   timeout: 600_000,
 }, async () => {
   const parts = ['training.backward_parts=2', 'lightning.trainer.accumulate_grad_batches=1'];
-  await inThisProcess(2, 'whole', 6, parts);
   let killed = 0;
-  let since = 0;
   // With divided states and gradients, whose bits are the same.
   const words = [...parts, 'training.shard_states=true', 'training.shard_gradients=true'];
-  const cut = await sdTrain('Open MPI', 2, 'cut', 6, {
+  const cut = await sdTrain('Open MPI', 2, 'cut', 100_000, {
     words,
     ...atStep(3, (pids) => {
       killed = pids.length;
-      since = Date.now();
       process.kill(pids.at(-1) as number, 'SIGKILL');
     }),
   });
   assert.equal(killed, 2);
-  assert.notEqual(cut.code, null, 'the job hung');
-  assert.ok(Date.now() - since < 60_000, 'the job went on for more than a minute');
+  assert.notEqual(cut.code, null, 'the job went on');
   assert.notEqual(cut.code, 0);
-  const rest = await sdTrain('Open MPI', 2, 'cut', 6, { words });
+  // As many as were made until the rank was gone, and two more.
+  const steps =
+    2 + Math.max(...Array.from(cut.out.matchAll(/"kind":"step","step":(\d+)/g), ([, step]) => Number(step)));
+  await inThisProcess(2, 'whole', steps, parts);
+  const rest = await sdTrain('Open MPI', 2, 'cut', steps, { words });
   assert.equal(rest.code, 0, rest.err);
   assert.ok(bits('cut').equals(bits('whole')));
 });
 
 test('a killed rank ends the job on MPICH too', { skip: onLinux('MPICH'), timeout: 300_000 }, async () => {
-  let since = 0;
+  let killed = 0;
   const cut = await sdTrain('MPICH', 2, 'cut on MPICH', 100_000, {
     ...atStep(2, (pids) => {
-      since = Date.now();
+      killed = pids.length;
       process.kill(pids[0] as number, 'SIGKILL');
     }),
   });
-  assert.ok(since > 0 && cut.code !== null && cut.code !== 0, cut.err);
-  assert.ok(Date.now() - since < 60_000, 'the job went on for more than a minute');
+  assert.equal(killed, 2);
+  assert.ok(cut.code !== null && cut.code !== 0, cut.err);
 });
 
 for (const name of ['Open MPI', 'MPICH'])

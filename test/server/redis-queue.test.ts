@@ -7,7 +7,7 @@ import { openRedisQueue } from '../../src/server/queue/redis-queue.ts';
 import { RedisTaker } from '../../src/server/queue/redis-taker.ts';
 import { openRedisStore } from '../../src/server/store/redis-store.ts';
 import { testQueue } from './queue-conformance.ts';
-import { newJob, result } from './queue-jobs.ts';
+import { never, newJob, result } from './queue-jobs.ts';
 import { noRedis, startRedis, type TestRedis } from './redis-server.ts';
 
 let redis: TestRedis | undefined;
@@ -28,11 +28,11 @@ test('redis: the jobs of a worker that is gone are given to another, and finishe
 }, async () => {
   const dead = await open(3, 'dead', 1000);
   const { id } = await dead.add(newJob(), admission);
-  const [taken] = await dead.take({ pictures: 1, signal: AbortSignal.timeout(2000) });
+  const [taken] = await dead.take({ pictures: 1, signal: never() });
   assert.ok(taken);
   await dead.close(); // without a word about the job
   const living = await open(3, 'dead', 1000);
-  const [again] = await living.take({ pictures: 1, signal: AbortSignal.timeout(8000) });
+  const [again] = await living.take({ pictures: 1, signal: never() });
   assert.equal(again?.id, id);
   assert.equal(await living.complete(again, result), true);
   assert.equal((await living.get(id))?.state, 'done');
@@ -42,13 +42,13 @@ test('redis: the jobs of a worker that is gone are given to another, and finishe
 test('redis: jobs survive a restart of Redis, and the queue goes on by itself', { skip: noRedis }, async () => {
   const queue = await open(3, 'restart');
   const waiting = await queue.add(newJob(), admission);
-  const [taken] = await queue.take({ pictures: 1, signal: AbortSignal.timeout(2000) });
+  const [taken] = await queue.take({ pictures: 1, signal: never() });
   assert.ok(taken);
   const second = await queue.add(newJob({}, { steps: 9 }), admission);
   await redis?.restart();
   assert.equal(await queue.complete(taken, result), true);
   assert.equal((await queue.get(waiting.id))?.state, 'done');
-  const [next] = await queue.take({ pictures: 1, signal: AbortSignal.timeout(5000) });
+  const [next] = await queue.take({ pictures: 1, signal: never() });
   assert.equal(next?.id, second.id);
   await queue.close();
 });
@@ -82,7 +82,7 @@ test('redis: a worker that gives back a job which another has taken over does no
   const queue = await open(3, 'taken-over');
   context.after(() => queue.close());
   const { id } = await queue.add(newJob(), admission);
-  const [taken] = await queue.take({ pictures: 1, signal: AbortSignal.timeout(2000) });
+  const [taken] = await queue.take({ pictures: 1, signal: never() });
   assert.equal(taken?.id, id);
   const lock = `taken-over:jobs:${id}:lock`;
   assert.equal(await queue.redis.exists(lock), 1);

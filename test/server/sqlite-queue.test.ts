@@ -8,14 +8,13 @@ import test, { after } from 'node:test';
 import sqlite from 'node-sqlite3-wasm';
 import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
 import { testQueue } from './queue-conformance.ts';
-import { newJob, result } from './queue-jobs.ts';
+import { never, newJob, result } from './queue-jobs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sd-queue-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 let number = 0;
 const newPath = (): string => join(folder, `${number++}`, 'jobs.sqlite');
 const admission = { queueLength: 100, queuePerCaller: 100 };
-const soon = (): AbortSignal => AbortSignal.timeout(2000);
 
 testQueue({ name: 'sqlite', open: async (attempts) => openSqliteQueue({ path: newPath(), attempts }) });
 
@@ -24,14 +23,14 @@ test('jobs, their order and their results are there when it is opened again', as
   const first = openSqliteQueue({ path, attempts: 3 });
   const jobs = [];
   for (let i = 0; i < 3; i++) jobs.push(await first.add(newJob({ owner: i === 2 ? 'bob' : 'alice' }), admission));
-  const [taken] = await first.take({ pictures: 1, signal: soon() });
+  const [taken] = await first.take({ pictures: 1, signal: never() });
   assert.ok(taken);
   await first.complete(taken, result);
   await first.close();
   const second = openSqliteQueue({ path, attempts: 3 });
   assert.deepEqual((await second.get(taken.id))?.result, result);
   assert.deepEqual(await second.counts(), { queued: 2, running: 0 });
-  assert.equal((await second.take({ pictures: 1, signal: soon() }))[0]?.owner, 'bob', 'bob has not been served yet');
+  assert.equal((await second.take({ pictures: 1, signal: never() }))[0]?.owner, 'bob', 'bob has not been served yet');
   await second.close();
 });
 
@@ -40,7 +39,7 @@ test('a job that ran when the process ended waits again, and is given up after t
   let queue = openSqliteQueue({ path, attempts: 2 });
   const { id } = await queue.add(newJob(), admission);
   for (let i = 0; i < 2; i++) {
-    assert.equal((await queue.take({ pictures: 1, signal: soon() }))[0]?.attempt, i + 1);
+    assert.equal((await queue.take({ pictures: 1, signal: never() }))[0]?.attempt, i + 1);
     await queue.close();
     queue = openSqliteQueue({ path, attempts: 2 });
   }
@@ -54,7 +53,7 @@ test('finished jobs are removed by age, others never', async () => {
   let time = 1000;
   const queue = openSqliteQueue({ path: newPath(), attempts: 1, now: () => time });
   const old = await queue.add(newJob(), admission);
-  const [taken] = await queue.take({ pictures: 1, signal: soon() });
+  const [taken] = await queue.take({ pictures: 1, signal: never() });
   assert.ok(taken);
   await queue.complete(taken, result);
   time = 5000;
@@ -92,7 +91,7 @@ test('a damaged entry fails by itself, and the jobs behind it are made', async (
     (await queue.list({ owner: 'alice', limit: 10 })).jobs.map(({ id }) => id),
     [sound.id],
   );
-  assert.equal((await queue.take({ pictures: 1, signal: soon() }))[0]?.id, sound.id);
+  assert.equal((await queue.take({ pictures: 1, signal: never() }))[0]?.id, sound.id);
   assert.equal(await queue.stateOf(broken.id), 'failed');
   await queue.close();
 });
