@@ -11,6 +11,20 @@ before(async () => {
 });
 after(() => server.stop());
 
+/** Asks again and again, until the answer is the one that is waited for, or the work has ended without it. */
+async function untilTold<T>(work: Promise<unknown>, ask: () => Promise<T>, isIt: (told: T) => boolean): Promise<T> {
+  let hasEnded = false;
+  const end = (): void => {
+    hasEnded = true;
+  };
+  work.then(end, end);
+  for (;;) {
+    const told = await ask();
+    if (hasEnded || isIt(told)) return told;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 test('samplers and schedules go by the names of A1111 in the settings', async () => {
   for (const [sampler_name, scheduler, line] of [
     ['DPM++ 2M karras', undefined, 'Sampler: DPM++ 2M, Schedule type: Karras'],
@@ -78,11 +92,7 @@ test('progress is above 0 while a picture is made, with a preview, and 0 before 
   assert.equal(idle.progress, 0);
   assert.equal(idle.state['job_count'], 0);
   const making = server.json('POST', api('txt2img'), { ...small, steps: 150, n_iter: 2 });
-  let seen = await progress();
-  for (let i = 0; i < 300 && !seen.current_image; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    seen = await progress();
-  }
+  const seen = await untilTold(making, progress, ({ current_image }) => Boolean(current_image));
   assert.ok(seen.progress > 0 && seen.progress < 1);
   assert.equal(seen.state['job_count'], 2);
   assert.equal(seen.state['sampling_steps'], 150);
@@ -124,17 +134,20 @@ test('a request may name its job, and asks for its progress by that name', async
     textinfo: 'Waiting...',
   });
   const making = server.json('POST', api('txt2img'), { ...small, steps: 150, n_iter: 3, force_task_id: 'task(one)' });
-  let told = await ask('task(one)');
-  for (let i = 0; i < 300 && !told.live_preview; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    told = await ask('task(one)');
-  }
+  const told = await untilTold(
+    making,
+    () => ask('task(one)'),
+    ({ live_preview }) => Boolean(live_preview),
+  );
   assert.ok(told.active && (told.progress ?? 0) > 0);
   assert.match(told.live_preview ?? '', /^data:image\/jpeg;base64,/);
   assert.equal((await ask('task(one)', { live_preview: false })).live_preview, null);
   const second = server.json('POST', api('txt2img'), { ...small, force_task_id: 'task(two)' });
-  for (let i = 0; i < 200 && !(await ask('task(two)')).queued; i++)
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  await untilTold(
+    second,
+    () => ask('task(two)'),
+    ({ queued }) => Boolean(queued),
+  );
   assert.deepEqual((await server.json('GET', '/internal/pending-tasks')).body, { size: 1, tasks: ['task(two)'] });
   await server.json('POST', api('interrupt'));
   await Promise.all([making, second]);
@@ -143,11 +156,11 @@ test('a request may name its job, and asks for its progress by that name', async
 
 test('skip goes on with the next iteration', async () => {
   const making = server.json('POST', api('txt2img'), { ...small, steps: 60, n_iter: 2 });
-  for (let i = 0; i < 200; i++) {
-    const { body } = await server.json('GET', `${api('progress')}?skip_current_image=1`);
-    if (((body as { state: Record<string, number> }).state['sampling_step'] ?? 0) > 2) break;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await untilTold(
+    making,
+    () => server.json('GET', `${api('progress')}?skip_current_image=1`),
+    ({ body }) => ((body as { state: Record<string, number> }).state['sampling_step'] ?? 0) > 2,
+  );
   assert.equal((await server.json('POST', api('skip'))).body, null);
   assert.equal(((await making).body as Generation).images.length, 2);
 });

@@ -89,8 +89,7 @@ test('SillyTavern', async () => {
   await ask('POST', 'interrupt');
   going.abort();
   await stopped;
-  for (let i = 0; i < 500 && (await progress()).state.job_count > 0; i++)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  while ((await progress()).state.job_count > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal((await progress()).state.job_count, 0);
 });
 

@@ -258,7 +258,6 @@ test('a client that goes takes its job with it', async () => {
   while ((await jobs()) !== 'running') await new Promise((resolve) => setTimeout(resolve, 10));
   going.abort();
   await assert.rejects(asked);
-  for (let i = 0; i < 200 && (await jobs()) !== 'cancelled'; i++)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  while (['queued', 'running'].includes(String(await jobs()))) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(await jobs(), 'cancelled');
 });

@@ -118,13 +118,14 @@ test('at shutdown what runs is finished, what waits is kept and made at the next
     ((await of.json('GET', `/api/v1/jobs/${id}`)).body as { state: string }).state;
   while ((await state(first, runs.id)) === 'queued') await new Promise((resolve) => setTimeout(resolve, 5));
   const waiting = first.json('POST', '/sdapi/v1/txt2img', { ...small, steps: 4 }).catch((error: unknown) => error);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const list = async () => (await first.json('GET', '/api/v1/jobs?limit=10')).body as { jobs: readonly unknown[] };
+  while ((await list()).jobs.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
   await first.stop();
   const told = (await waiting) as { status?: number };
   assert.equal(told.status, 503, 'who waits is told');
   const second = await startTestServer({ dataFolder });
   assert.equal(await state(second, runs.id), 'done');
-  for (let i = 0; i < 200 && (await state(second, waits.id)) !== 'done'; i++)
+  while (['queued', 'running'].includes(await state(second, waits.id)))
     await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(await state(second, waits.id), 'done');
   await second.stop();
