@@ -24,6 +24,7 @@ import { familyOfContext, modelFamily, otherFamily } from './model-families.ts';
 import { gligenMap } from './layouts/gligen.ts';
 import { ipAdapterMap } from './layouts/ip-adapter.ts';
 import { renamed } from './rename.ts';
+import { notWanted } from './what-source-is.ts';
 import { partPrefixes } from '../weights/part-prefixes.ts';
 
 export type ControlConfig = ControlNetConfig | T2IAdapterConfig | T2IStyleConfig | IpAdapterConfig | GligenConfig;
@@ -205,22 +206,22 @@ export interface ControlFileOptions {
 
 function controlConfig(source: WeightSource, { config }: { readonly config: NetworkConfig }): ControlConfig {
   if (config.kind in names) return config as ControlConfig;
-  throw new StableDiffusionError(
-    'model-unknown',
-    `${source.label} cannot be used: it holds a network of the kind ${config.kind}, not a ControlNet, T2I-Adapter, IP-Adapter or GLIGEN.`,
-  );
+  throw notWanted(source, wantedControl);
 }
 
+const wantedControl = 'a ControlNet, T2I-Adapter, IP-Adapter or GLIGEN';
 const ownFamilies: ReadonlySet<string> = new Set(['controlnet', 't2i-adapter', 'gligen', 'ip-adapter']);
 
 /** The network of a file. Throws `model-unknown`, by the file's name among people where that is known: a ControlNet for Flux, a LoRA. */
 function detectControl(source: WeightSource, part: WeightSource): DetectedNetwork {
   const family = familyOf(source.entries);
-  if (!family || ownFamilies.has(family.id)) return detectNetwork(part);
-  throw new StableDiffusionError(
-    'model-unknown',
-    `${source.label} is ${family.name}, not a ControlNet, T2I-Adapter, IP-Adapter or GLIGEN of this model's family.`,
-  );
+  if (family && !ownFamilies.has(family.id)) throw notWanted(source, `${wantedControl} of this model's family`);
+  try {
+    return detectNetwork(part);
+  } catch (error) {
+    if (error instanceof StableDiffusionError && error.code === 'model-unknown') throw notWanted(source, wantedControl);
+    throw error;
+  }
 }
 
 /** What a file holds, before the UNet is known that it is to act on. Throws `model-unknown` for a file that holds no such network. */

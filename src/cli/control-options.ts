@@ -180,8 +180,11 @@ export async function openControls(
     for (const words of control) {
       if (words.pictures.length > 1)
         throw new UsageError(`--control takes one picture, got ${words.pictures.join(', ')}.`);
+      const loaded = await open(words);
+      if (loaded.config.kind === 'ip_adapter')
+        throw new UsageError(`--control: ${words.model} is an IP-Adapter; give it with --ip-adapter.`);
       controls.push({
-        model: await open(words),
+        model: loaded,
         picture: await picture(words.pictures[0]),
         mask: await picture(words.files.mask),
         region: await picture(words.files.region),
@@ -195,7 +198,10 @@ export async function openControls(
         first !== undefined && isTensorFile(first) && others.length === 0
           ? { embeddings: await (await import('./latents-file.ts')).readEmbeddings(first) }
           : { pictures: (await Promise.all(words.pictures.map(picture))) as Image[] };
-      imagePrompts.push({ model: await open(words), ...given, region: await picture(words.files.region) });
+      const loaded = await open(words);
+      if (loaded.config.kind !== 'ip_adapter')
+        throw new UsageError(`--ip-adapter: ${words.model} is no IP-Adapter; give it with --control.`);
+      imagePrompts.push({ model: loaded, ...given, region: await picture(words.files.region) });
     }
     return { control: controls, imagePrompts };
   } catch (error) {

@@ -4,10 +4,11 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
+import { notWanted } from '../checkpoints/what-source-is.ts';
 import { pythonFloat } from '../image/metadata/infotext.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { convert } from '../tensor/convert.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import { type ViewEntry, weightView, withNames } from '../weights/view.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import { arithmetic } from './tensor-arithmetic.ts';
@@ -79,6 +80,21 @@ function need(source: WeightSource | undefined, name: string, method: MergeMetho
   throw new StableDiffusionError('invalid-argument', `A merge by ${method} needs the checkpoint ${name}.`);
 }
 
+/** Refuses a file that shares no tensor with A: a ControlNet, a LoRA, a part alone. */
+function checkShares(a: WeightSource, other: WeightSource | undefined): void {
+  if (!other) return;
+  for (const name of other.entries.keys()) if (name.includes('model') && a.entries.has(name)) return;
+  throw notWanted(other, `a checkpoint that can be merged with ${a.label}: they share no tensor`);
+}
+
+function checkBaked({ name, shape }: WeightEntry, baked: WeightEntry, label: string): void {
+  if (elementCount(shape) === elementCount(baked.shape)) return;
+  throw new StableDiffusionError(
+    'weights-mismatch',
+    `The autoencoder of ${label} cannot be baked in: ${name} is [${shape.join(', ')}], and there [${baked.shape.join(', ')}]. Use one of the model's own architecture.`,
+  );
+}
+
 /** The element type of the sum of two. */
 const promoted = (a: DType, b: DType): DType => (a === b ? a : 'float32');
 
@@ -128,6 +144,8 @@ export function mergeCheckpoints(given: MergeOptions): MergedCheckpoint {
     b: method === 'none' ? undefined : currentNames(need(given.b, 'B', method)),
     c: method === 'add-difference' ? currentNames(need(given.c, 'C', method)) : undefined,
   };
+  checkShares(options.a, options.b);
+  checkShares(options.a, options.c);
   const kinds = new Set<MergedKind>();
   const tensors: ViewEntry[] = [];
   for (const entry of options.a.entries.values()) {
@@ -138,6 +156,7 @@ export function mergeCheckpoints(given: MergeOptions): MergedCheckpoint {
     if (discard?.test(entry.name)) continue;
     if (!baked || !vae) tensors.push(merged);
     else {
+      checkBaked(entry, baked, vae.label);
       const dtype = toHalf(baked.dtype, half);
       const read = async (signal?: AbortSignal): Promise<Tensor> => cast(await vae.read(baked.name, signal), dtype);
       tensors.push({ entry: { ...baked, name: entry.name, dtype }, read });

@@ -6,6 +6,7 @@
 
 import { type ControlConfig, controlKindName, openControlFile } from '../checkpoints/control-file.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
+import { notWanted } from '../checkpoints/what-source-is.ts';
 import type { ClipVisionConfig, IpAdapterConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { clipImageTensor } from '../image/clip-image.ts';
@@ -58,12 +59,13 @@ export interface ControlModel extends AsyncDisposable {
 const isShuffle = (label: string): boolean => /shuffle/i.test(label.split(/[\\/]/).at(-1) ?? '');
 
 function encoderOf(source: WeightSource): NamedNetwork & { readonly config: ClipVisionConfig } {
-  const { config, source: weights } = detectNetwork(source);
-  if (config.kind === 'clip_vision') return { config, weights };
-  throw new StableDiffusionError(
-    'model-unknown',
-    `${source.label} cannot be used as image encoder: it holds a network of the kind ${config.kind}, not CLIP's image encoder.`,
-  );
+  try {
+    const { config, source: weights } = detectNetwork(source);
+    if (config.kind === 'clip_vision') return { config, weights };
+  } catch (error) {
+    if (!(error instanceof StableDiffusionError) || error.code !== 'model-unknown') throw error;
+  }
+  throw notWanted(source, "CLIP's image encoder");
 }
 
 /**

@@ -69,6 +69,26 @@ test('other architectures, too few files and an inpainting model as B are refuse
     await refused(plain, other),
     /plain\.safetensors and .*other\.safetensors cannot be merged: .* Merge checkpoints of one architecture\. \[weights-mismatch\]\n$/,
   );
+  const [control, vae] = [join(folder, 'canny.safetensors'), join(folder, 'vae.safetensors')];
+  await write(control, { 'control_model.input_hint_block.0.weight': [[2, 3, 3, 3], 1] });
+  assert.match(
+    await refused(plain, control),
+    /canny\.safetensors is .*not a checkpoint that can be merged with .*plain\.safetensors: they share no tensor/,
+  );
+  assert.match(await refused(plain, '--vae', control), /canny\.safetensors is .*not an autoencoder \(VAE\)/);
+  const small = join(folder, 'small.safetensors');
+  await write(small, {
+    [inputBlock]: [[2, 4, 1, 1], 1],
+    'first_stage_model.decoder.conv_in.weight': [[4, 4, 3, 3], 1],
+  });
+  await write(vae, {
+    'decoder.conv_in.weight': [[8, 4, 3, 3], 1],
+    'decoder.mid.block_1.conv1.weight': [[8, 8, 3, 3], 1],
+  });
+  assert.match(
+    await refused(small, '--vae', vae),
+    /cannot be baked in: first_stage_model\.decoder\.conv_in\.weight is \[4, 4, 3, 3\], and there \[8, 4, 3, 3\]/,
+  );
   assert.match(await refused(plain, '--method', 'weighted-sum'), /needs 2 files, got 1/);
   assert.match(await refused(plain, wide, '--block-ratios', '1,2'), /25 numbers .* got 2/);
 });

@@ -52,11 +52,19 @@ test('a ControlNet of another family', () => {
 
 test('files that hold no control network', () => {
   const lora = memoryWeights(new Map([['lora_unet_x.lora_up.weight', float32([1, 1], [1])]]), 'a_lora.safetensors');
-  assert.throws(() => openControlModel(model, lora), oneLine(/a_lora\.safetensors/));
+  assert.throws(() => openControlModel(model, lora), oneLine(/^a_lora\.safetensors is a LoRA, not a ControlNet/));
+  const whole = named(
+    memoryWeights(
+      new Map(['model.diffusion_model.x', 'first_stage_model.y'].map((name) => [name, float32([1], [1])])),
+      'whole.ckpt',
+    ),
+    'whole.ckpt',
+  );
+  assert.throws(() => openControlModel(model, whole), oneLine(/^whole\.ckpt is a whole model, not a ControlNet/));
   const encoder = named(randomWeights(net), 'canny.pth');
   assert.throws(
     () => openControlModel(model, named(randomImagePromptWeights(model), 'ip.safetensors'), { imageEncoder: encoder }),
-    oneLine(/^canny\.pth cannot be used as image encoder: it holds a network of the kind controlnet/),
+    oneLine(/^canny\.pth is a ControlNet, not CLIP's image encoder\./),
   );
 });
 

@@ -163,7 +163,7 @@ test('sd interrogate writes a line for each picture, and names what is missing',
   );
   assert.match(
     (await sd(['interrogate', path, '--model', given.clip])).err,
-    /is not a network that describes pictures/,
+    /clip\.safetensors is OpenAI.s CLIP, not a network that describes pictures/,
   );
   assert.match((await sd(['interrogate', path])).err, /--model is required/);
 });

@@ -56,7 +56,7 @@ test('a file that is no upscaler is refused by name and nothing is written', asy
     '1',
   ]);
   assert.equal(code, 1);
-  assert.match(err, /tiny\.ckpt is not an upscaler of a known architecture \(ESRGAN, .*\[model-unknown\]/);
+  assert.match(err, /tiny\.ckpt is .*not an upscaler of a known architecture \(ESRGAN, .*\[model-unknown\]/);
   assert.equal(existsSync(join(folder, 'out.png')), false);
 });
 

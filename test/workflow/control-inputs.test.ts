@@ -133,7 +133,7 @@ test('a ControlNet of another family and a file of another network are refused w
     code: 'weights-mismatch',
     message: /it is a ControlNet for another family of models: its context width is 16, that of random is 8/,
   });
-  await assert.rejects(controlNetOf(weights), { code: 'model-unknown', message: /network of the kind unet/ });
+  await assert.rejects(controlNetOf(weights), { code: 'model-unknown', message: /is a UNet alone, not a ControlNet/ });
   const other = memoryWeights(new Map([['some.weight', float32([1], [1])]]), 'some.safetensors');
   await assert.rejects(controlNetOf(other), { code: 'model-unknown' });
 });

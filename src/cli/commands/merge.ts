@@ -1,6 +1,9 @@
 /** `sd merge`: makes one checkpoint of two or three, as A1111's checkpoint merger does. */
 
 import { join } from 'node:path';
+import { detectNetwork } from '../../checkpoints/detect.ts';
+import { notWanted } from '../../checkpoints/what-source-is.ts';
+import { StableDiffusionError } from '../../errors.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
 import { blockRatios } from '../../merging/block-ratios.ts';
 import { mergeCheckpoints, mergedName, mergeMethods } from '../../merging/merge-checkpoints.ts';
@@ -57,15 +60,30 @@ function patternOf(discard: string): RegExp {
   }
 }
 
+/** An autoencoder in another layout, as diffusers has it, under CompVis's names. */
+function detectAutoencoder(source: WeightSource): WeightSource | undefined {
+  try {
+    const { config, source: weights } = detectNetwork(source);
+    return config.kind === 'kl' || config.kind === 'vq' ? weights : undefined;
+  } catch (error) {
+    if (error instanceof StableDiffusionError && error.code === 'model-unknown') return undefined;
+    throw error;
+  }
+}
+
 /** An autoencoder's tensors under bare names, from a file of its own or from a whole checkpoint. */
 function bareAutoencoder(source: WeightSource): WeightSource {
   const prefix = partPrefixes.first_stage;
   const isWhole = [...source.entries.keys()].some((name) => name.startsWith(prefix));
   const trained = /^(loss|model_ema\.(decay|num_updates)$)/;
-  return withNames(source, (name) => {
-    const bare = isWhole ? (name.startsWith(prefix) ? name.slice(prefix.length) : undefined) : name;
-    return bare === undefined || trained.test(bare) ? undefined : bare;
+  const bare = withNames(source, (name) => {
+    const own = isWhole ? (name.startsWith(prefix) ? name.slice(prefix.length) : undefined) : name;
+    return own === undefined || trained.test(own) ? undefined : own;
   });
+  if (bare.entries.has('decoder.conv_in.weight') && bare.entries.has('decoder.mid.block_1.conv1.weight')) return bare;
+  const found = detectAutoencoder(bare);
+  if (!found) throw notWanted(source, 'an autoencoder (VAE)');
+  return found;
 }
 
 const byCount = ['none', 'weighted-sum', 'add-difference'] as const;

@@ -1,6 +1,6 @@
 /** The annotators, and how a file's is found. A new one is a file and a row here. */
 
-import { StableDiffusionError } from '../../errors.ts';
+import { notWanted } from '../../checkpoints/what-source-is.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import type { AnnotatorArchitecture, AnnotatorNetwork } from './annotator.ts';
 import { depthAnything, depthAnythingV2 } from './depth-anything.ts';
@@ -38,8 +38,5 @@ export function readAnnotator(source: WeightSource): AnnotatorNetwork {
   const found = detectAnnotator(source);
   if (found) return found;
   const names = annotators.map(({ title }) => title).join(', ');
-  throw new StableDiffusionError(
-    'model-unknown',
-    `${source.label} is not a network of a preprocessor (${names}). Its first tensors are ${[...source.entries.keys()].slice(0, 4).join(', ')}.`,
-  );
+  throw notWanted(source, `a network of a preprocessor (${names})`);
 }

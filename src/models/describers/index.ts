@@ -1,7 +1,7 @@
 /** The networks that put pictures into words, and how a file's is found. A new one is a file and a row here. */
 
+import { notWanted } from '../../checkpoints/what-source-is.ts';
 import type { Entries } from '../../checkpoints/infer/shapes.ts';
-import { StableDiffusionError } from '../../errors.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { isBlip, readBlip } from './blip.ts';
 import { isDeepDanbooru, readDeepDanbooru } from './deepdanbooru.ts';
@@ -26,8 +26,5 @@ export function detectDescriber(source: WeightSource): DescriberNetwork | undefi
 export function readDescriber(source: WeightSource): DescriberNetwork {
   const found = detectDescriber(source);
   if (found) return found;
-  throw new StableDiffusionError(
-    'model-unknown',
-    `${source.label} is not a network that describes pictures (BLIP for captions, DeepDanbooru). Its first tensors are ${[...source.entries.keys()].slice(0, 4).join(', ')}.`,
-  );
+  throw notWanted(source, 'a network that describes pictures (BLIP for captions, DeepDanbooru)');
 }

@@ -1,7 +1,7 @@
 /** The networks for faces, and how a file's is found. A new one is a file and a row here. */
 
+import { notWanted } from '../../checkpoints/what-source-is.ts';
 import type { Entries } from '../../checkpoints/infer/shapes.ts';
-import { StableDiffusionError } from '../../errors.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { withoutWrappers } from '../upscalers/index.ts';
 import { isCodeFormer, readCodeFormer } from './codeformer.ts';
@@ -35,10 +35,7 @@ export function detectFaceNetwork(source: WeightSource): FaceNetwork | undefined
 }
 
 function refuse(source: WeightSource, what: string): never {
-  throw new StableDiffusionError(
-    'model-unknown',
-    `${source.label} is not ${what}. Its first tensors are ${[...source.entries.keys()].slice(0, 4).join(', ')}.`,
-  );
+  throw notWanted(source, what);
 }
 
 /** Throws `model-unknown` if the file is no network that finds faces. */

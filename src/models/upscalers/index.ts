@@ -1,7 +1,7 @@
 /** The architectures of upscalers, and how a file's is found. A new one is a file and a row here. */
 
+import { notWanted } from '../../checkpoints/what-source-is.ts';
 import { hasPrefix } from '../../checkpoints/infer/shapes.ts';
-import { StableDiffusionError } from '../../errors.ts';
 import { withoutPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import type { ReadOptions, UpscalerArchitecture, UpscalerNetwork } from './architecture.ts';
@@ -42,8 +42,5 @@ export function readUpscaler(source: WeightSource, options?: ReadOptions): Upsca
   const found = detectUpscaler(source, options);
   if (found) return found;
   const names = architectures.map(({ name }) => name).join(', ');
-  throw new StableDiffusionError(
-    'model-unknown',
-    `${source.label} is not an upscaler of a known architecture (${names}). Its first tensors are ${[...source.entries.keys()].slice(0, 4).join(', ')}.`,
-  );
+  throw notWanted(source, `an upscaler of a known architecture (${names})`);
 }
