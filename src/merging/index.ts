@@ -1,4 +1,4 @@
-/** Merging checkpoints: weighted sums, differences, ratios by block, and an autoencoder baked in. */
+/** Merging checkpoints: weighted sums, differences, spherical interpolation, ratios by block, and an autoencoder baked in. */
 
 export { blockCount, blockOf, blockRatios } from './block-ratios.ts';
 export {

@@ -1,6 +1,6 @@
 /**
  * A1111's checkpoint merger (modules/extras.py `run_modelmerger`, v1.10.1): two or three checkpoints become one, tensor by tensor, as they
- * are read. Only tensors whose names contain "model" take part; the others stay as in A.
+ * are read; and spherical interpolation of two, as mergekit has it. Only tensors whose names contain "model" take part; the others stay as in A.
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -14,18 +14,18 @@ import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import { arithmetic } from './tensor-arithmetic.ts';
 import { partPrefixes } from '../weights/part-prefixes.ts';
 
-export const mergeMethods = ['weighted-sum', 'add-difference', 'none'] as const;
+export const mergeMethods = ['weighted-sum', 'add-difference', 'slerp', 'none'] as const;
 export type MergeMethod = (typeof mergeMethods)[number];
 
 export interface MergeOptions {
   readonly method: MergeMethod;
   /** The checkpoint whose tensors the result has. */
   readonly a: WeightSource;
-  /** For both methods that merge. */
+  /** For all methods that merge. */
   readonly b?: WeightSource;
   /** For `add-difference`: A + ratio · (B - C). */
   readonly c?: WeightSource;
-  /** Share of B, or the factor of the difference; for each tensor's name where blocks have their own. */
+  /** Share of B, place on the arc from A to B, or the factor of the difference; for each tensor's name where blocks have their own. */
   readonly ratio?: number | ((name: string) => number);
   /** Write float32 tensors as float16: those that were merged, and with `none` all. */
   readonly half?: boolean;
@@ -120,8 +120,9 @@ function mergedEntry(options: MergeOptions, entry: WeightEntry, kinds: Set<Merge
   const dtype = toHalf(result, half);
   const read = async (signal?: AbortSignal): Promise<Tensor> => {
     const [mine, theirs] = await Promise.all([a.read(name, signal), b.read(name, signal)]);
-    const { sum, difference, scaled, zeros } = arithmetic;
-    if (method === 'weighted-sum')
+    const { sum, difference, scaled, slerp, zeros } = arithmetic;
+    if (method === 'slerp' && fit === 'equal') return cast(slerp(mine, theirs, ratio, result), dtype);
+    if (method !== 'add-difference')
       return cast(sum(scaled(mine, 1 - ratio), scaled(theirs, ratio), result, mine), dtype);
     const third = c?.entries.has(name) ? await c.read(name, signal) : undefined;
     const change = third ? difference(theirs, third) : zeros(theirs);
@@ -179,6 +180,7 @@ export function mergedName(
   const name = {
     'weighted-sum': `${rounded(1 - ratio)}(${a}) + ${rounded(ratio)}(${b})`,
     'add-difference': `${a} + ${rounded(ratio)}(${b} - ${c})`,
+    slerp: `${rounded(1 - ratio)}(${a}) slerp ${rounded(ratio)}(${b})`,
     none: a,
   }[method];
   return kind === 'plain' ? name : `${name}.${kind}`;

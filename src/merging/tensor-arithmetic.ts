@@ -67,4 +67,36 @@ function sum(a: Tensor, b: Tensor, dtype: DType, rest: Tensor): Tensor {
 
 const zeros = (like: Tensor): Tensor => through(new Float32Array(like.data.length), like.shape, like.dtype);
 
-export const arithmetic = { scaled, difference, sum, zeros };
+/** Above this cosine two tensors count as parallel, and are mixed along the line between them. */
+const parallel = 0.9995;
+/** Shorter tensors have no direction. */
+const shortest = 1e-8;
+
+/**
+ * From `a` to `b` along the arc between their directions (Shoemake 1985; `slerp` of mergekit): (sin((1 - t) angle) a + sin(t angle) b) / sin(angle).
+ * Each tensor is one vector. In float64, rounded to `dtype` at the end.
+ */
+function slerp(a: Tensor, b: Tensor, t: number, dtype: DType): Tensor {
+  const [left, right] = [valuesOf(a), valuesOf(b)];
+  let [product, leftSquare, rightSquare] = [0, 0, 0];
+  for (const [i, x] of left.entries()) {
+    const y = right[i] as number;
+    product += x * y;
+    leftSquare += x * x;
+    rightSquare += y * y;
+  }
+  const unit = (square: number): number => (Math.sqrt(square) > shortest ? Math.sqrt(square) : 1);
+  const cosine = product / (unit(leftSquare) * unit(rightSquare));
+  const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
+  const isLine = Math.abs(cosine) > parallel;
+  const [share, rest] = isLine
+    ? [t, 1 - t]
+    : [Math.sin(angle * t) / Math.sin(angle), Math.sin(angle * (1 - t)) / Math.sin(angle)];
+  return through(
+    left.map((x, i) => rest * x + share * (right[i] as number)),
+    a.shape,
+    dtype,
+  );
+}
+
+export const arithmetic = { scaled, difference, sum, zeros, slerp };

@@ -1,13 +1,18 @@
 /** sd merge: files, names and refusals. The arithmetic is compared with A1111's in test/parity. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { blockOf, blockRatios } from '../../src/merging/block-ratios.ts';
+import { mergeCheckpoints } from '../../src/merging/merge-checkpoints.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
+import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { sd, temporaryFolder } from '../cli/run-cli.ts';
 
 const inputBlock = 'model.diffusion_model.input_blocks.0.0.weight';
@@ -99,4 +104,26 @@ test('blocks of a checkpoint by name', () => {
   assert.equal(blockOf(outputBlock), 24);
   assert.equal(blockOf('model.diffusion_model.time_embed.0.weight'), undefined);
   assert.equal(blockRatios(new Array<number>(25).fill(0.25), 0.75)('first_stage_model.x'), 0.75);
+});
+
+test('slerp goes along the arc between two tensors, as mergekit does', async () => {
+  const cases = JSON.parse(
+    readFileSync(fileURLToPath(new URL('../../fixtures/merging/slerp.json', import.meta.url)), 'utf8'),
+  ) as readonly (readonly [ratio: number, a: readonly number[], b: readonly number[], made: readonly number[]])[];
+  assert.equal(cases.length, 24);
+  for (const [ratio, ...vectors] of cases) {
+    const [a, b, wanted] = vectors.map((values) => float32([values.length], Float32Array.from(values)));
+    if (!a || !b || !wanted) throw new Error('A case has three vectors.');
+    const [first, second] = [a, b].map((value) => memoryWeights(new Map([['model.x', value]]), 'x')) as [
+      WeightSource,
+      WeightSource,
+    ];
+    const { weights } = mergeCheckpoints({ a: first, b: second, method: 'slerp', ratio });
+    const { data } = await weights.read('model.x');
+    for (const [i, value] of wanted.data.entries())
+      assert.ok(
+        Math.abs(Number(data[i]) - value) <= 1e-6 * Math.max(1, Math.abs(value)),
+        `${ratio}: ${data} not ${wanted.data}`,
+      );
+  }
 });

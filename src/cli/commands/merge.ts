@@ -20,7 +20,7 @@ const options = {
   method: choice(
     ['--method'],
     mergeMethods,
-    'weighted-sum: (1 - ratio) A + ratio B; add-difference: A + ratio (B - C); none: A alone (default: by the number of files)',
+    'weighted-sum: (1 - ratio) A + ratio B; add-difference: A + ratio (B - C); slerp: along the arc from A to B, so that its length stays; none: A alone (default: by the number of files)',
   ),
   ratio: number(['--ratio', '--multiplier'], 'share of B, or factor of the difference (default: 0.5)', {
     min: -10,
@@ -87,6 +87,8 @@ function bareAutoencoder(source: WeightSource): WeightSource {
 }
 
 const byCount = ['none', 'weighted-sum', 'add-difference'] as const;
+/** Files that each method takes. */
+const filesOf = { none: 1, 'weighted-sum': 2, slerp: 2, 'add-difference': 3 } as const;
 
 export const merge = defineCommand({
   description: 'Merges checkpoints of one architecture into a new file. An inpainting model can only be the first.',
@@ -94,12 +96,13 @@ export const merge = defineCommand({
   options,
   examples: [
     'sd merge A.safetensors B.safetensors --ratio 0.3',
+    'sd merge A.safetensors B.safetensors --method slerp --ratio 0.4',
     'sd merge A.safetensors B.safetensors C.safetensors --ratio 1 --half -o merged.safetensors',
     'sd merge model.safetensors --vae vae-ft-mse.safetensors -o baked.safetensors',
   ],
   async run(context, files, values) {
     const method = values.method ?? byCount[files.length - 1];
-    const needed = method === undefined ? 0 : byCount.indexOf(method) + 1;
+    const needed = method === undefined ? 0 : filesOf[method];
     if (method === undefined || files.length !== needed)
       throw new UsageError(`A merge by ${method ?? 'add-difference'} needs ${needed || 3} files, got ${files.length}.`);
     const { ratio: base = 0.5, vae, discard } = values;
