@@ -14,6 +14,7 @@ import {
   div,
   matmul,
   max,
+  maximum,
   mean,
   mul,
   neg,
@@ -57,7 +58,8 @@ function waves(x: Sym, size: Dim, reach: number): { readonly cosines: Sym; reado
 function projection(x: Sym, size: Dim, reach: number): { readonly real: Sym; readonly imaginary: Sym } {
   const { cosines: c, sines: s } = waves(x, size, reach);
   const product = (a: Sym, b: Sym): Sym => matmul(a, b, { transposeB: true });
-  const count = dimension(x, size);
+  // An axis of fewer places than frequencies has only as many; they are counted once.
+  const count = maximum(dimension(x, size), 2 * reach);
   return {
     real: div(add(product(c, c), product(s, s)), count),
     imaginary: div(sub(product(s, c), product(c, s)), count),
