@@ -44,6 +44,10 @@ export function blurLatent(latent: Latent, sigma = 1): Latent {
   return { ...latent, data: blurAlong(rows, window, height, width) as Latent['data'] };
 }
 
+/** The place of a smaller axis that a place of a larger one takes: `nearest` of PyTorch, whose factor is a float32. */
+const nearest = (at: number, from: number, to: number): number =>
+  Math.min(from - 1, Math.floor(Math.fround(at * Math.fround(from / to))));
+
 /**
  * The latent blurred at the places that receive an attention [n, tokens] above 1. The image of the tokens is a power of two times smaller than
  * the latent. Throws `invalid-argument` where it is not.
@@ -62,7 +66,7 @@ export function blurAttended(latent: Latent, attention: Tensor<'float32'>, sigma
   const plane = height * width;
   const data = latent.data.map((value, i) => {
     const [item, y, x] = [Math.floor(i / (c * plane)), Math.floor((i % plane) / width), i % width];
-    const place = Math.floor((y * rows) / height) * columns + Math.floor((x * columns) / width);
+    const place = nearest(y, rows, height) * columns + nearest(x, columns, width);
     return (attention.data[item * tokens + place] as number) > 1 ? (blurred.data[i] as number) : value;
   });
   return { ...latent, data };
