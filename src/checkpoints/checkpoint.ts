@@ -29,7 +29,7 @@ import { readSchedule } from './infer/schedule.ts';
 import { conditionerPrefix, encoderSources, inferCondition } from './infer/condition.ts';
 import {
   imageConditionNetwork,
-  imageConditionPart,
+  imageConditionParts,
   imageConditionPrefixes,
   inferImageCondition,
 } from './infer/image-condition.ts';
@@ -175,7 +175,7 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
     first_stage: part('first_stage', config.first_stage_config),
     cond_stage: none(source),
     ...Object.fromEntries(conditions),
-    ...(image && config.image_condition ? { [imageConditionPart]: image.source } : {}),
+    ...(config.image_condition ? imageConditionParts(source, image) : {}),
   };
   if (parts.unet.entries.size === 0) throw unknownNetwork(source);
   if (parts.first_stage.entries.size === 0 && config.first_stage_config.kind !== 'identity')

@@ -3,6 +3,7 @@
 import { type ClipTextConfig, ldmUNet, type NetworkConfig } from '../config/network-config.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { conditionerPrefix } from './infer/condition.ts';
+import { imageConditionWeights } from './image-condition-weights.ts';
 import { imageConditionPart, imageStatisticsPart } from './infer/image-condition.ts';
 import { autoencoderMap } from './layouts/autoencoder.ts';
 import { clipTextMap } from './layouts/clip-text.ts';
@@ -18,12 +19,12 @@ import { joined, withNames, withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { partPrefixes } from '../weights/part-prefixes.ts';
 
-/** Networks that neither layout has a place for. Throws `config-invalid` for a model with one. */
+/** Networks that only single files have a place for. Throws `config-invalid` for a model with one. */
 function refuseImageNetworks({ label, parts }: Checkpoint): void {
   for (const part of [imageConditionPart, imageStatisticsPart])
     if ((parts[part]?.entries.size ?? 0) > 0)
       throw configError(
-        `${label} has a network for a condition on an image (depth or image variation), which is not written in another layout. Use --layout keep.`,
+        `${label} has a network for a condition on an image (depth or image variation), which is written in single files alone. Use --layout compvis.`,
       );
 }
 
@@ -57,7 +58,6 @@ const isComposedCondition = (condition: Checkpoint['config']['cond_stage_config'
  */
 export function compVisWeights(checkpoint: Checkpoint): WeightSource {
   const { label, parts, config } = checkpoint;
-  refuseImageNetworks(checkpoint);
   const buffers = new Map<string, Tensor>();
   if (config.scale_by_std) buffers.set('scale_factor', float32([], [config.scale_factor]));
   const marks = predictionMarks(config);
@@ -65,6 +65,7 @@ export function compVisWeights(checkpoint: Checkpoint): WeightSource {
     withPrefix(parts.unet, partPrefixes.unet),
     withPrefix(parts.first_stage, partPrefixes.first_stage),
     ...singleFileTexts(checkpoint),
+    ...imageConditionWeights(checkpoint),
     ...(buffers.size > 0 ? [memoryWeights(buffers, label)] : []),
     ...(marks ? [marks] : []),
   ];

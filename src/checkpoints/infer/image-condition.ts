@@ -24,17 +24,24 @@ export const imageConditionPart = 'image_condition';
 /** Part with the tensors `mean` and `std` of embeddings (diffusers' `image_normalizer`). */
 export const imageStatisticsPart = 'image_statistics';
 
-const depth = 'depth_model.model.';
-const embedder = 'embedder.model.';
+export const depthPrefix = 'depth_model.model.';
+export const embedderPrefix = 'embedder.model.';
+/** In front of `mean` and `std` in a single file. */
+export const statisticsPrefix = 'noise_augmentor.data_';
 /** In front of everything that belongs to such a condition. */
-export const imageConditionPrefixes: readonly string[] = [depth, embedder, 'low_scale_model.', 'noise_augmentor.'];
+export const imageConditionPrefixes: readonly string[] = [
+  depthPrefix,
+  embedderPrefix,
+  'low_scale_model.',
+  'noise_augmentor.',
+];
 
 /** The network that looks at the image, where the file has one. Throws `model-unknown`. */
 export function imageConditionNetwork(source: WeightSource): DetectedNetwork | undefined {
-  if (hasPrefix(source.entries, depth)) return detectNetwork(withoutPrefix(source, depth));
-  if (!hasPrefix(source.entries, `${embedder}visual.`)) return undefined;
+  if (hasPrefix(source.entries, depthPrefix)) return detectNetwork(withoutPrefix(source, depthPrefix));
+  if (!hasPrefix(source.entries, `${embedderPrefix}visual.`)) return undefined;
   const visual = withNames(source, (name) =>
-    name.startsWith(`${embedder}visual.`) ? name.slice(embedder.length) : undefined,
+    name.startsWith(`${embedderPrefix}visual.`) ? name.slice(embedderPrefix.length) : undefined,
   );
   const bare = canonicalWeights(visual, clipVisionConfigSchema.parse({ kind: 'clip_vision' }));
   const { config, assumed } = inferClipVision(bare.source.entries);
@@ -44,6 +51,20 @@ export function imageConditionNetwork(source: WeightSource): DetectedNetwork | u
     ? config
     : { ...config, hidden_act: 'gelu' as const, num_attention_heads: Math.max(1, Math.floor(config.hidden_size / 80)) };
   return { ...bare, config: own, assumed };
+}
+
+/** The parts of a checkpoint that belong to the condition: its network, and the statistics of embeddings where the file has them. */
+export function imageConditionParts(
+  source: WeightSource,
+  network: DetectedNetwork | undefined,
+): Readonly<Record<string, WeightSource>> {
+  const statistics = withNames(source, (name) =>
+    name.startsWith(statisticsPrefix) ? name.slice(statisticsPrefix.length) : undefined,
+  );
+  return {
+    ...(network ? { [imageConditionPart]: network.source } : {}),
+    ...(statistics.entries.size > 0 ? { [imageStatisticsPart]: statistics } : {}),
+  };
 }
 
 interface InferredImageCondition {
@@ -56,9 +77,9 @@ const what = 'condition on an image';
 /** Of the published x4 upscaler. */
 const publishedNoiseLevel = 350;
 
-function of(given: object, network: DetectedNetwork | undefined): InferredImageCondition {
+function of(source: WeightSource, given: object, network?: DetectedNetwork): InferredImageCondition {
   const config = inferred(imageConditionSchema, { ...given, ...(network ? { network: network.config } : {}) }, what);
-  return { config, parts: network ? { [imageConditionPart]: network.source } : {} };
+  return { config, parts: imageConditionParts(source, network) };
 }
 
 /** Undefined for a model without one. The schedules of the noise are those of the published models. */
@@ -66,13 +87,17 @@ export function inferImageCondition(source: WeightSource, unet: UNetConfig): Inf
   const { entries } = source;
   const own = unet.in_channels - unet.out_channels;
   if (hasPrefix(entries, 'low_scale_model.') || (own === 3 && unet.num_classes !== null))
-    return of({ kind: 'low_scale', max_noise_level: publishedNoiseLevel }, undefined);
-  if (unet.adm_in_channels !== null && hasPrefix(entries, 'noise_augmentor.'))
+    return of(source, { kind: 'low_scale', max_noise_level: publishedNoiseLevel });
+  const seesImages = hasPrefix(entries, 'noise_augmentor.') || hasPrefix(entries, `${embedderPrefix}visual.`);
+  if (unet.adm_in_channels !== null && seesImages)
     return of(
+      source,
       { kind: 'image_embedding', width: unet.adm_in_channels / 2, beta_schedule: 'squaredcos_cap_v2' },
       imageConditionNetwork(source),
     );
-  return own === 1 && unet.context_dim !== null ? of({ kind: 'depth' }, imageConditionNetwork(source)) : undefined;
+  return own === 1 && unet.context_dim !== null
+    ? of(source, { kind: 'depth' }, imageConditionNetwork(source))
+    : undefined;
 }
 
 const schedules: ReadonlyMap<unknown, string> = new Map([
