@@ -34,14 +34,14 @@ const made: ReadonlySet<unknown> = new Set([
  * The check of a graph takes any value where it is no list, as ComfyUI's; there the node then fails. Null for an optional input counts as none.
  * Throws `invalid-argument`.
  */
-export function refuseUnlinked(id: string, { inputs }: ApiNode, { name: node, required, optional }: NodeType): void {
+export function refuseUnlinked({ inputs }: ApiNode, { required, optional }: NodeType): void {
   for (const [name, [kind]] of Object.entries({ ...required, ...optional })) {
     const value = inputs[name];
     if (!made.has(kind) || value === undefined || isLink(value)) continue;
     if (value === null && !required?.[name]) continue;
     throw new StableDiffusionError(
       'invalid-argument',
-      `Node ${id}, ${node}: the input ${name} is ${pythonRepr(value).slice(0, 100)}; it must be a link to an output of type ${String(kind)}.`,
+      `The input ${name} is ${pythonRepr(value).slice(0, 100)}; it must be a link to an output of type ${String(kind)}.`,
     );
   }
 }

@@ -136,7 +136,7 @@ export async function runNode(
   const node = graph.get(id);
   const type = options.nodes.get(node?.class_type ?? '');
   if (!type || !node) throw new StableDiffusionError('not-found', `Node ${id} has a class that is not there.`);
-  refuseUnlinked(id, node, type);
+  refuseUnlinked(node, type);
   const context = nodeContext(id, graph, options);
   const lists = declaredLists(type, inputLists(id, graph, state), context);
   const memory = { held: state.held, most: options.memory ?? Number.POSITIVE_INFINITY, apart: options.apart };

@@ -73,7 +73,7 @@ test('a value in the place of a link fails in its node, in a line', async () => 
     const { id = '' } = await post(JSON.stringify({ prompt: graph(value) }));
     let text = '{}';
     while (text === '{}') text = await (await fetch(`${server.url}/history/${id}`)).text();
-    assert.ok(text.includes(`the input images is ${shown}; it must be a link to an output of type IMAGE.`), text);
+    assert.ok(text.includes(`The input images is ${shown}; it must be a link to an output of type IMAGE.`), text);
   }
 });
 

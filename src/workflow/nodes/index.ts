@@ -38,6 +38,7 @@ import { latentOperationNodes } from './latent-operations.ts';
 import { pictureColorNodes } from './picture-colors.ts';
 import { pictureSizeNodes } from './picture-sizes.ts';
 import { primitiveNodes } from './primitives.ts';
+import { stepCacheNodes } from './step-caches.ts';
 import { styleModelNodes } from './style-models.ts';
 import { stringNodes } from './strings.ts';
 import { samplerNodes } from './samplers.ts';
@@ -68,6 +69,7 @@ export const nodes: NodeTable = nodeTable([
   ...schedulerNodes,
   ...modelSamplingNodes,
   ...guidancePatchNodes,
+  ...stepCacheNodes,
   ...networkPatchNodes,
   ...mergingNodes,
   ...blockMergingNodes,

@@ -9,6 +9,7 @@ import { atLevel, callOf, guided, guidedDenoiser } from './denoise.ts';
 import { perpendicularTo } from './guidance-filters.ts';
 import type { RunShape } from './run-shape.ts';
 import { type PredictOptions, predictPrompts } from './predict.ts';
+import { lazyDenoiser, NetworkCache } from './step-cache.ts';
 import { type Region, regionsOf } from './regions.ts';
 import type { Guider } from './sample.ts';
 
@@ -38,8 +39,18 @@ function guiderOf(
         others.set(prompt, own);
         return own;
       };
-      const options = { model, networks, controls: controlRun(), further: furtherOf(model, run), regionsFor, signal };
-      return denoiserOf(options, regions, needsUnconditional);
+      const { cache } = model.patches;
+      const options = {
+        model,
+        networks,
+        controls: controlRun(),
+        cache: cache?.of === 'network' ? new NetworkCache(cache, model) : undefined,
+        further: furtherOf(model, run),
+        regionsFor,
+        signal,
+      };
+      const denoiser = denoiserOf(options, regions, needsUnconditional);
+      return cache?.of === 'guided' ? lazyDenoiser(denoiser, cache, model.sampling) : denoiser;
     },
   };
 }

@@ -20,6 +20,7 @@ import type { FurtherInputs, ModelValue } from '../values/model.ts';
 import { type ControlRun, controlInputs } from './control-inputs.ts';
 import { activeHooks } from './hook-strengths.ts';
 import { toBatch } from './to-batch.ts';
+import type { NetworkCache } from './step-cache.ts';
 import { type Area, croppedArea, isActive, type Region, weightsOf } from './regions.ts';
 import { cropPlanes } from '../../tensor/crop-planes.ts';
 
@@ -33,6 +34,8 @@ export interface PredictOptions {
   /** In place of the model's own. */
   readonly network?: NamedNetwork | undefined;
   readonly controls: ControlRun;
+  /** Leaves out calls of the network. */
+  readonly cache?: NetworkCache | undefined;
   /** Inputs that the run adds to each call. */
   readonly further?: FurtherInputs | undefined;
   /** Inputs of extensions: a number for every image. */
@@ -44,6 +47,9 @@ export interface PredictOptions {
 
 interface Task {
   readonly prompt: number;
+  readonly sigma: number;
+  /** The same at every level. */
+  readonly entry: object;
   readonly area: Area;
   readonly x: Latent;
   readonly network: NamedNetwork;
@@ -94,7 +100,7 @@ async function taskOf(
     controlContext: region.controlContext,
   });
   const weights = given ?? weightsOf(region, area, height, width);
-  return { prompt, area, x: part, weights, ...controlled };
+  return { prompt, sigma, entry: region.inputs, area, x: part, weights, ...controlled };
 }
 
 /** The inputs of tasks that run together, with those that extensions and the run add. */
@@ -128,18 +134,27 @@ async function runTasks(options: PredictOptions, tasks: readonly Task[]): Promis
     throwIfAborted(signal);
     const places = tasks.flatMap(({ network }, j) => (network === first.network && keys[j] === keys[i] ? [j] : []));
     const inputs = callInputs(options, first.network, joinInputs(places.map((j) => (tasks[j] as Task).inputs)));
-    const made = await networks.run(
-      first.network,
-      { outputs: watches === undefined ? ['out'] : ['out', watches] },
-      inputs,
-      signal,
-    );
-    const output = expectDType(made['out'] as Tensor, 'float32', 'out');
     const count = first.x.shape[0] ?? 1;
-    for (const [at, j] of places.entries()) outputs[j] = takeBatch(output, at * count, (at + 1) * count);
-    const second = places.findIndex((j) => tasks[j]?.prompt === 1);
-    if (watch && watches !== undefined && second >= 0)
-      watch(takeBatch(made[watches] as Tensor, second * count, (second + 1) * count));
+    const part = <D extends Tensor>(batch: D, at: number): D => takeBatch(batch, at * count, (at + 1) * count) as D;
+    const run = async (): Promise<Latent> => {
+      const made = await networks.run(
+        first.network,
+        { outputs: watches === undefined ? ['out'] : ['out', watches] },
+        inputs,
+        signal,
+      );
+      const second = places.findIndex((j) => tasks[j]?.prompt === 1);
+      if (watch && watches !== undefined && second >= 0) watch(part(made[watches] as Tensor, second));
+      return expectDType(made['out'] as Tensor, 'float32', 'out');
+    };
+    const call = {
+      sigma: first.sigma,
+      entries: places.map((j) => (tasks[j] as Task).entry),
+      input: expectDType(inputs['x'] as Tensor, 'float32', 'x'),
+    };
+    const found = options.cache ? await options.cache.call(call, part, run) : undefined;
+    const output = found ? undefined : await run();
+    for (const [at, j] of places.entries()) outputs[j] = found?.[at] ?? part(output as Latent, at);
   }
   return outputs;
 }
@@ -216,6 +231,7 @@ export async function predictPrompts(
   sigma: number,
 ): Promise<Latent[]> {
   const { hooks } = options.controls;
+  options.cache?.begin();
   hooks.first ??= sigma;
   const tasks: Task[] = [];
   // The negative prompt runs first, as in the original.

@@ -49,6 +49,8 @@ export interface ModelPatches {
   readonly watches?: string | undefined;
   /** Inputs of a call for one prompt: 0 is the positive one, others are negative. One after another. */
   readonly promptInputs?: readonly ((call: PromptCall) => NetworkInputs)[];
+  /** Leaves out runs of the network that would change little. */
+  readonly cache?: CacheSettings | undefined;
   /** Begins a run: what its calls draw. */
   readonly furtherInputs?: readonly ((random: TorchGenerator) => FurtherInputs)[];
 }
@@ -61,6 +63,17 @@ export interface PromptCall {
   /** Of the part, in latent elements. */
   readonly height: number;
   readonly width: number;
+}
+
+/** EasyCache's and LazyCache's settings. */
+export interface CacheSettings {
+  /** `network`: each call of the network, EasyCache. `guided`: each guided prediction, LazyCache. */
+  readonly of: 'network' | 'guided';
+  /** Runs again where the changes since the last run add up to this share. */
+  readonly threshold: number;
+  /** In shares of the run. */
+  readonly start: number;
+  readonly end: number;
 }
 
 export type ModelNetwork = NamedNetwork & { readonly config: UNetConfig };
