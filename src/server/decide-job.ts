@@ -16,6 +16,7 @@ import { picturePrompts } from './picture-prompts.ts';
 import { outpaintParts } from './decide-outpaint.ts';
 import { enlargedSide, type HiresDraft, hiresSize } from './hires.ts';
 import { checkTask } from './check-task.ts';
+import { sizeWarnings } from './size-warnings.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
 import { definedFields } from '../config/defined-fields.ts';
@@ -252,7 +253,9 @@ export async function decideJob(
   const first = seeds.seeds[0] ?? 0;
   const texts = await atField(checks.at('prompt'), () => picturePrompts(draft, { first, count }, context.wildcards));
   checkMade(decision, [...texts.prompts, texts.negativePrompt]);
-  const { loras, warnings } = adaptersOf(decision, texts.prompts, checks.at('prompt'));
+  const { loras, warnings: left } = adaptersOf(decision, texts.prompts, checks.at('prompt'));
+  const second = await hiresOf(decision, entry.name, size);
+  const warnings = [...left, ...sizeWarnings(given, size, facts.unit, second)];
   const parsed = jobRequestSchema.safeParse({
     ...rest,
     ...size,
@@ -267,7 +270,7 @@ export async function decideJob(
     batchSize,
     format: draft.format ?? { type: 'png', quality: 90 },
     previews: checks.whole('previews', draft.previews, 0, 20),
-    hires: await hiresOf(decision, entry.name, size),
+    hires: second,
     ...(await outpaintParts(context, draft, size, facts, checks.at('outpaint'))),
     ...(await decideControls(context, draft, controlPlace)),
   });

@@ -60,6 +60,18 @@ test("img2img_fix_steps runs all steps, as A1111's second pass does", async () =
   assert.notEqual(await pixels(fixed), await pixels(plain));
 });
 
+test('a size that the model cannot make is named with the one that it became, also of hires. fix', async () => {
+  const cut = await make('txt2img', { width: 100, height: 70 });
+  assert.deepEqual(cut.warnings, ['The size 100 x 70 became 96 x 64: this model makes multiples of 32.']);
+  const { width, height } = await decode(cut.images[0] ?? '');
+  assert.deepEqual([width, height], [96, 64]);
+  const second = await make('txt2img', { enable_hr: true, hr_scale: 1.1, hr_upscaler: 'Lanczos' });
+  assert.deepEqual(second.warnings, [
+    'The size 70 x 70 of hires. fix became 96 x 96: this model makes multiples of 32.',
+  ]);
+  assert.deepEqual((await make('txt2img', { enable_hr: true, hr_scale: 2, hr_upscaler: 'Lanczos' })).warnings, []);
+});
+
 test('options of the caller hold like those of the request: tiling', async () => {
   const own = await make('txt2img', { tiling: true });
   await server.json('POST', '/sdapi/v1/options', { tiling: true });

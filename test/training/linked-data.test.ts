@@ -78,6 +78,23 @@ test('folders and pictures of another place, with the texts that lie with them',
   assert.deepEqual((await read('table-inside')).samples, [['t/3.png', ['three']]]);
 });
 
+test('tables of Windows: its separator, capitals in the name; rarer endings of pictures, and formats that are not read', async () => {
+  put('windows/sub/x.png', png);
+  put('windows/Metadata.JSONL', '\ufeff{"file_name":"sub\\\\x.png","text":"t"}\r\n');
+  assert.deepEqual((await read('windows')).samples, [['sub/x.png', ['t']]]);
+  put('leading/x.png', png);
+  put('leading/metadata.jsonl', '{"file_name":"..\\\\x.png","text":"t"}');
+  await assert.rejects(read('leading'), { code: 'file-unsafe' });
+  for (const name of ['a.apng', 'b.PJPEG', 'c.jif']) put(`rare/${name}`, png);
+  for (const name of ['d.qoi', 'e.pgm', 'f.CR3', 'notes.md']) put(`rare/${name}`, 'x');
+  const { samples, problems } = await read('rare');
+  assert.deepEqual(
+    samples.map(([name]) => name),
+    ['a.apng', 'b.PJPEG', 'c.jif'],
+  );
+  assert.equal(problems, 'unsupported-file: 3 (d.qoi, e.pgm, f.CR3)');
+});
+
 test('circles end; a folder that two links lead to is read once; links to nothing are named', async () => {
   put('circle/a/x.png', png);
   put('beside/y.png', png);

@@ -13,6 +13,7 @@ import { readFileOf } from '../../files/open-node.ts';
 import { decodeText, notUtf8 } from '../../files/text-encoding.ts';
 import { admClasses, folderClasses } from './adm-pictures.ts';
 import { splitCaptions } from './caption-fields.ts';
+import { isOtherPictureName, isPictureName } from './picture-names.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource, SampleMetadata } from './sample.ts';
 import { captionBytes, parseObject } from './sample-text.ts';
@@ -39,9 +40,9 @@ interface Entry {
   readonly table?: string;
 }
 
-const picture = /\.(?:png|jpe?g|jpe|jfif|webp|gif)$/i;
 const captionFile = /\.(?:txt|caption)$/i;
-const otherPicture = /\.(?:bmp|tiff?|avif|heic|heif|jxl|jp2|svg|ico|psd|tga|ppm|exr|dng|cr2|nef|arw)$/i;
+/** Some programs of Windows write its name with capitals. */
+const tableName = /(?:^|\/)metadata\.jsonl$/i;
 const otherTable = /(?:^|\/)metadata\.(?:csv|parquet|json)$/i;
 
 /** The most bytes of a picture's metadata. */
@@ -68,7 +69,7 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
   if (entries.length === 0)
     throw new StableDiffusionError(
       'invalid-argument',
-      files.includes('metadata.jsonl')
+      files.some((name) => tableName.test(name))
         ? `The metadata.jsonl of ${path} has no row that can be used.${passedOver(problems)}`
         : `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.${passedOver(problems)}`,
     );
@@ -144,7 +145,10 @@ function labelsOf(entries: readonly Entry[], kind: FolderOptions['labels']): rea
 function mapPath(name: string, table: string, given: unknown, there: ReadonlySet<string>): string {
   const what = `the map of ${name}`;
   const path = pathWithin(table, given, what);
-  return there.has(path) ? path : pathWithin(name.slice(0, name.lastIndexOf('/') + 1), given, what);
+  const beside = pathWithin(name.slice(0, name.lastIndexOf('/') + 1), given, what);
+  // Windows' programs write their own separator.
+  const places = [path, path.replaceAll('\\', '/'), beside, beside.replaceAll('\\', '/')];
+  return places.find((place) => there.has(place)) ?? beside;
 }
 
 /** The maps of a folder, by the names of pictures. */
@@ -152,7 +156,7 @@ async function mapsIn(folder: string, problems: Problems): Promise<(name: string
   const root = await realpath(folder).catch((cause: unknown) => {
     throw fileError(folder, cause);
   });
-  const files = (await filesOf(root, problems)).filter((name) => picture.test(name));
+  const files = (await filesOf(root, problems)).filter((name) => isPictureName(name));
   const byName = new Map(files.map((name) => [captionKey(name, ''), name]));
   return async (name) => {
     const found = byName.get(captionKey(name, ''));
@@ -180,16 +184,16 @@ function passedOver(problems: Problems): string {
 
 /** The rows of its tables, or its pictures. */
 async function entriesOf(root: string, files: readonly string[], problems: Problems): Promise<Entry[]> {
-  const tables = files.filter((name) => /(?:^|\/)metadata\.jsonl$/.test(name));
+  const tables = files.filter((name) => tableName.test(name));
   const entries: Entry[] = [];
   for (const table of tables) entries.push(...(await readTable(root, table, files, problems)));
   for (const name of files) {
     if (otherTable.test(name))
       problems.report('unsupported-file', name, `${name} is not read; captions are read from metadata.jsonl and .txt.`);
-    else if (tables.length === 0 && otherPicture.test(name))
+    else if (tables.length === 0 && isOtherPictureName(name))
       problems.report('unsupported-file', name, `${name} is left out: convert it to PNG, JPEG, WebP or GIF.`);
   }
-  if (tables.length === 0) entries.push(...files.filter((name) => picture.test(name)).map((name) => ({ name })));
+  if (tables.length === 0) entries.push(...files.filter((name) => isPictureName(name)).map((name) => ({ name })));
   return entries;
 }
 
@@ -224,13 +228,11 @@ async function recordOf(root: string, name: string, problems: Problems): Promise
   return {};
 }
 
-const pictureEndings = ['.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.webp', '.gif'];
-
 /** Ordinary files below a folder, and what its links lead to. */
 const filesOf = (root: string, problems: Problems): Promise<string[]> =>
   listFiles(root, '', {
     problems,
-    links: followedLinks(root, { isPictureName: (name) => picture.test(name), pictureEndings }),
+    links: followedLinks(root),
   });
 
 interface Listing {
@@ -276,7 +278,9 @@ async function readTable(root: string, table: string, files: readonly string[], 
       continue;
     }
     const { file_name, ...row } = fields;
-    entries.push({ where, name: pathWithin(folder, file_name, where), row });
+    const name = pathWithin(folder, file_name, where);
+    // Windows' programs write their own separator.
+    entries.push({ where, name: there.has(name) ? name : name.replaceAll('\\', '/'), row });
   }
   for (const { where, name } of entries) {
     if (there.has(name)) continue;

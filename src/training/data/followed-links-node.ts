@@ -10,6 +10,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { whatIsAt } from '../../files/open-node.ts';
 import { imageFormatOf } from '../../image/codec/image-file.ts';
+import { isPictureName, pictureEndings } from './picture-names.ts';
 
 export interface FollowedLinks {
   /** What the link of this name is, where it is followed; else why not. */
@@ -36,19 +37,13 @@ async function isPicture(path: string): Promise<boolean> {
   }
 }
 
-/** `root`: the real path of the data set. `isPictureName` tells names of pictures. */
-export function followedLinks(
-  root: string,
-  {
-    isPictureName,
-    pictureEndings,
-  }: { isPictureName(name: string): boolean; readonly pictureEndings: readonly string[] },
-): FollowedLinks {
+/** `root`: the real path of the data set. */
+export function followedLinks(root: string): FollowedLinks {
   const folders = [root];
   /** A picture of the text's name that is a link into the text's real folder, under the same name there. */
   const liesWithItsPicture = async (path: string, real: string): Promise<boolean> => {
     for (const ending of pictureEndings) {
-      const beside = await realpath(stemOf(path) + ending).catch(() => undefined);
+      const beside = await realpath(`${stemOf(path)}.${ending}`).catch(() => undefined);
       if (beside !== undefined && stemOf(beside) === stemOf(real) && (await isPicture(beside))) return true;
     }
     return false;

@@ -9,6 +9,7 @@ import type { ByteSource } from '../../files/byte-source.ts';
 import { decodeText } from '../../files/text-encoding.ts';
 import { streamBytes } from './byte-stream.ts';
 import { splitCaptions } from './caption-fields.ts';
+import { pictureEndings } from './picture-names.ts';
 import type { Problems } from './problems.ts';
 import type { PlacedSample, Sample, SampleMetadata, ShardedSource } from './sample.ts';
 import { captionBytes, parseObject } from './sample-text.ts';
@@ -98,7 +99,7 @@ export interface SampleFields {
 }
 
 const usualFields: SampleFields = {
-  picture: ['jpg', 'jpeg', 'png', 'webp', 'gif', 'jpe', 'jfif'],
+  picture: pictureEndings,
   caption: ['txt', 'caption'],
   map: ['map.png', 'seg.png', 'conditioning_image.png', 'conditioning_image.jpg'],
 };

@@ -5,11 +5,10 @@ import type { ByteSource } from '../../files/byte-source.ts';
 import { isHiddenName } from '../../files/hidden-name.ts';
 import { decodeText } from '../../files/text-encoding.ts';
 import { openZip, type ZipArchive } from '../../files/zip.ts';
+import { isOtherPictureName, isPictureName } from './picture-names.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource } from './sample.ts';
 import { captionBytes } from './sample-text.ts';
-
-const picture = /\.(?:png|jpe?g|jpe|jfif|webp|gif)$/i;
 
 /** The most bytes of a picture's record. */
 const largestPicture = 2 ** 28;
@@ -21,7 +20,9 @@ export async function zipPictures(source: ByteSource, problems: Problems): Promi
   const { label } = source;
   const zip: ZipArchive = await openZip(source);
   const shown = [...zip.records.keys()].filter((name) => !name.split('/').some(isHiddenName));
-  const names = shown.filter((name) => picture.test(name)).sort();
+  const names = shown.filter(isPictureName).sort();
+  for (const name of shown.filter(isOtherPictureName))
+    problems.report('unsupported-file', name, `${name} is left out: convert it to PNG, JPEG, WebP or GIF.`);
   if (names.length === 0)
     throw new StableDiffusionError('invalid-argument', `${label} holds no pictures (.png, .jpg, .webp, .gif).`);
   const byName = new Map(shown.map((name) => [name.toLowerCase(), name]));
