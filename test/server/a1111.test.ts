@@ -266,7 +266,7 @@ test('settings without effect are named in the answer', async () => {
   const { warnings } = JSON.parse((body as { info: string }).info) as { warnings: readonly string[] };
   assert.deepEqual(
     warnings.map((line) => line.split(' ', 1)[0]),
-    ['restore_faces', 'the', 'sd_vae'],
+    ["Couldn't", 'restore_faces', 'the'],
   );
 });
 
