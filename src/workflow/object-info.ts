@@ -17,6 +17,12 @@ function configs(specs: InputSpecs, lists: NameLists): Readonly<Record<string, u
   return Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, inputConfig(spec, lists)]));
 }
 
+/** Nodes of ComfyUI's newer form have these in lists, as they have other inputs. */
+function hiddenOf({ hidden = {}, flags }: NodeType): Readonly<Record<string, unknown>> {
+  if (flags?.['api_node'] === undefined) return hidden;
+  return Object.fromEntries(Object.entries(hidden).map(([name, type]) => [name, [type]]));
+}
+
 /** One node. */
 export function nodeInfo(node: NodeType, lists: NameLists): Readonly<Record<string, unknown>> {
   const groups = { required: node.required, optional: node.optional, hidden: node.hidden };
@@ -24,7 +30,7 @@ export function nodeInfo(node: NodeType, lists: NameLists): Readonly<Record<stri
   const outputs = outputsOf(node);
   return {
     input: Object.fromEntries(
-      given.map(([group, specs]) => [group, group === 'hidden' ? specs : configs(specs as InputSpecs, lists)]),
+      given.map(([group, specs]) => [group, group === 'hidden' ? hiddenOf(node) : configs(specs as InputSpecs, lists)]),
     ),
     input_order: Object.fromEntries(given.map(([group, specs]) => [group, Object.keys(specs)])),
     output: outputs.map(({ type }) => type),

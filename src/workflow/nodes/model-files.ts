@@ -1,6 +1,6 @@
 /** Nodes that write models into the output folder. As in ComfyUI they show nothing. */
 
-import { defineNode, type NodeType } from '../definition.ts';
+import { defineNode, experimentalFlags, type NodeType } from '../definition.ts';
 import { saveExtractedLora } from '../extract-lora.ts';
 import { saveCheckpoint, saveClip, saveModel, saveVae } from '../save-model.ts';
 
@@ -67,14 +67,16 @@ const loraSaveNode = defineNode({
   category: '_for_testing',
   module: 'comfy_extras.nodes_lora_extract',
   required: {
-    filename_prefix: ['STRING', { default: 'loras/ComfyUI_extracted_lora' }],
+    filename_prefix: ['STRING', { default: 'loras/ComfyUI_extracted_lora', multiline: false }],
     rank: ['INT', { default: 8, min: 1, max: 4096, step: 1 }],
-    lora_type: [['standard', 'full_diff']],
+    lora_type: ['COMBO', { multiselect: false, options: ['standard', 'full_diff'] }],
     bias_diff: ['BOOLEAN', { default: true }],
   },
   optional: { model_diff: ['MODEL', {}], text_encoder_diff: ['CLIP', {}] },
+  hidden: { prompt: 'PROMPT', extra_pnginfo: 'EXTRA_PNGINFO' },
   outputs: [],
   outputNode: true,
+  flags: experimentalFlags,
   async run({ filename_prefix, rank, lora_type, bias_diff, model_diff, text_encoder_diff }, context) {
     const difference = { model: model_diff, clip: text_encoder_diff };
     const options = { rank, full: lora_type === 'full_diff', withBiases: bias_diff };
