@@ -158,6 +158,6 @@ test('sd restore-faces writes a picture without faces as it is, and names a file
     ...['--detector', join(to, 'codeformer.safetensors')],
   ]);
   assert.equal(wrong.code, 1);
-  assert.match(wrong.err, /codeformer\.safetensors is not a network that finds faces/);
+  assert.match(wrong.err, /codeformer\.safetensors is a CodeFormer network, not a network that finds faces/);
   assert.match((await sd(['restore-faces', 'x.png', '--model', 'codeformer.pth'])).err, /--detector is required/);
 });
