@@ -108,7 +108,8 @@ test('GFPGAN in its first form, and a file of another network, are refused by na
   });
   assert.throws(() => readFaceRestorer(weightsOf('parsenet')), {
     code: 'model-unknown',
-    message: /parsenet\.pth is a ParseNet network, not a network that restores faces \(CodeFormer, GFPGAN, RestoreFormer\)/,
+    message:
+      /parsenet\.pth is a ParseNet network, not a network that restores faces \(CodeFormer, GFPGAN, RestoreFormer\)/,
   });
   assert.equal(detectFaceNetwork(weightsOf('parsenet'))?.kind, 'parser');
 });
