@@ -143,7 +143,9 @@ export function createProblemAnswer({ queue, metrics, base }: RouteOptions['cont
   };
   return async (error, request, reply) => {
     const problem = problemIn(error);
-    if (problem.status >= 500 && problem.code !== 'busy')
+    // A caller that went away is nobody's fault, and would fill the log.
+    const hasGone = reply.raw.destroyed && error instanceof Error && error.name === 'AbortError';
+    if (problem.status >= 500 && problem.code !== 'busy' && !hasGone)
       request.log.error({ err: error, url: request.url.split('?')[0] }, 'a request failed');
     const { status, body } = problemAnswer(flavourOf(withoutBase(request.url, base), request), problem);
     if (problem.retryAfter !== undefined) reply.header('retry-after', String(await retryAfter()));
