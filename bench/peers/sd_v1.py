@@ -62,14 +62,15 @@ def load(part, path):
     return model.eval()
 
 
+def wave(shape, frequency):
+    count = 1
+    for length in shape:
+        count *= length
+    return (torch.sin(torch.arange(count, dtype=torch.float64) * frequency) * 1.5).float().reshape(shape)
+
+
 def inputs(part, size):
     """The inputs that every side of the benchmark computes on: waves, so that nobody needs another's random numbers."""
-    def wave(shape, frequency):
-        count = 1
-        for length in shape:
-            count *= length
-        return (torch.sin(torch.arange(count, dtype=torch.float64) * frequency) * 1.5).float().reshape(shape)
-
     if part == "unet":
         return {"x": wave((2, 4, size // 8, size // 8), 12.9898), "timesteps": torch.tensor([500.0, 500.0]), "context": wave((2, 77, 768), 78.233)}
     if part == "vae":

@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from safetensors import safe_open
-from sd_v1 import PREFIXES, report, timed  # noqa: F401
+from sd_v1 import PREFIXES, report, timed, wave  # noqa: F401
 
 UNET = dict(sample_size=128, in_channels=4, out_channels=4, cross_attention_dim=2048, attention_head_dim=[5, 10, 20], layers_per_block=2,
             block_out_channels=[320, 640, 1280], down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
@@ -38,12 +38,6 @@ def load(part, path, dtype=torch.float32):
 
 def inputs(part, size):
     """Waves, as of sd_v1.py, and a picture of the size without a crop."""
-    def wave(shape, frequency):
-        count = 1
-        for length in shape:
-            count *= length
-        return (torch.sin(torch.arange(count, dtype=torch.float64) * frequency) * 1.5).float().reshape(shape)
-
     known = config()
     pooled = known["projection_class_embeddings_input_dim"] - 6 * known["addition_time_embed_dim"]
     sizes = torch.tensor([[size, size, 0, 0, size, size]] * 2, dtype=torch.float32)

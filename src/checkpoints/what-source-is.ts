@@ -4,8 +4,18 @@ import { StableDiffusionError } from '../errors.ts';
 import { partPrefixes } from '../weights/part-prefixes.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { detectNetwork } from './detect.ts';
-import { familyOf, familyOfNetwork, familyOfUnrecognised } from './family.ts';
+import { type Family, familyOf, familyOfNetwork, familyOfUnrecognised } from './family.ts';
 import { hasPrefix } from './infer/shapes.ts';
+
+/** What a file is that holds no whole model: a network alone, or another known kind. */
+export function familyOfPart(source: WeightSource): Family | undefined {
+  try {
+    return familyOfNetwork(source, detectNetwork(source).config.kind);
+  } catch (error) {
+    if (!(error instanceof StableDiffusionError)) throw error;
+    return familyOfUnrecognised(source.entries);
+  }
+}
 
 /** With its article: `a LoRA`; undefined for what is not known. */
 function whatSourceIs(source: WeightSource): string | undefined {
@@ -13,12 +23,7 @@ function whatSourceIs(source: WeightSource): string | undefined {
   const family = familyOf(entries);
   if (family) return family.name;
   if (Object.values(partPrefixes).filter((prefix) => hasPrefix(entries, prefix)).length > 1) return 'a whole model';
-  try {
-    return familyOfNetwork(source, detectNetwork(source).config.kind)?.name;
-  } catch (error) {
-    if (!(error instanceof StableDiffusionError)) throw error;
-    return familyOfUnrecognised(entries)?.name;
-  }
+  return familyOfPart(source)?.name;
 }
 
 /** The error for a file that is not what it was given as: `wanted` follows "not". `model-unknown`. */

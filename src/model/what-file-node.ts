@@ -1,19 +1,12 @@
 /** What a file or folder of weights is, in a few words for a list: read from headers. */
 
 import { isCheckpoint } from '../checkpoints/checkpoint.ts';
-import { detectNetwork } from '../checkpoints/detect.ts';
-import {
-  type Family,
-  familyOf,
-  familyOfCheckpoint,
-  familyOfNetwork,
-  familyOfUnrecognised,
-} from '../checkpoints/family.ts';
+import { familyOf, familyOfCheckpoint } from '../checkpoints/family.ts';
 import { openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
 import { putTogether } from '../checkpoints/put-together.ts';
+import { familyOfPart } from '../checkpoints/what-source-is.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
 
 /** `an SDXL model`; for what cannot be read, why. */
 export async function whatFileIs(path: string, isModelFolder = false): Promise<string> {
@@ -23,7 +16,9 @@ export async function whatFileIs(path: string, isModelFolder = false): Promise<s
     try {
       return (
         familyOf(source.entries)?.name ??
-        (isCheckpoint(await putTogether(source, {})) ? await modelAt(path) : alone(source))
+        (isCheckpoint(await putTogether(source, {}))
+          ? await modelAt(path)
+          : (familyOfPart(source)?.name ?? 'of no kind that is known'))
       );
     } finally {
       await source.close();
@@ -38,15 +33,4 @@ async function modelAt(path: string): Promise<string> {
   const checkpoint = await openCheckpointAt(path);
   await checkpoint.close();
   return familyOfCheckpoint(checkpoint.config)?.name ?? `a model for ${checkpoint.kind}`;
-}
-
-function alone(source: WeightSource): string {
-  let family: Family | undefined;
-  try {
-    family = familyOfNetwork(source, detectNetwork(source).config.kind);
-  } catch (error) {
-    if (!(error instanceof StableDiffusionError)) throw error;
-    family = familyOfUnrecognised(source.entries);
-  }
-  return family?.name ?? 'of no kind that is known';
 }
